@@ -1,0 +1,205 @@
+//! `dev`: everything in one folder, to try the service with nothing but this program.
+//!
+//! What is there is used again; keys made here work with this folder only.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+
+use super::create::new_integration_key;
+use super::serve::{Listeners, Service};
+use super::{Outcome, print};
+use crate::api_key::{
+    IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
+};
+use crate::config::{KeyStoreChoice, Platform, ServeConfig, ServeFlags, StoreConfig};
+use crate::environment::System;
+use crate::http::server::{ListenAddress, Listener};
+use crate::key_store::{
+    Description, KeyAdmin, NewIntegration, NewOrganization, NewOrganizationKey, WriteError,
+};
+use crate::signer::generate;
+use crate::telemetry::logs;
+
+const FOLDER: &str = ".token-exchange";
+const DEMO: &str = "demo";
+const USUAL_PORT: u16 = 8080;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Outcome {
+    if platform.is_cloud_run {
+        return Err("dev is for trying things out; it does not run on Cloud Run \
+                    (K_SERVICE is set): deploy `token-exchange serve`"
+            .into());
+    }
+    logs::start(flags.log_format, flags.log_level())?;
+    let folder = Folder::open(Path::new(FOLDER))?;
+    let port_is_free_to_choose = flags.port.is_none();
+    let metrics_port_is_free_to_choose = flags.metrics_address.is_none();
+    flags.private_key_path.get_or_insert_with(|| folder.path.join("signing-key.jwk"));
+    flags.store.key_store.get_or_insert(KeyStoreChoice::Sqlite(folder.path.join("keys.db")));
+    let mut config = flags.resolve(platform)?;
+
+    folder.signing_key(config.key_file.path())?;
+    let keys = folder.demo_keys(&config.store).await?;
+    let service = Service::prepare(&config)?;
+    let listeners = listen(&mut config, port_is_free_to_choose, metrics_port_is_free_to_choose)?;
+    print(&page(&listeners, &config, &keys)?)?;
+    service.run(listeners).await
+}
+
+/// The usual ports, or free ones where they are taken and nobody asked for them.
+fn listen(
+    config: &mut ServeConfig,
+    any_port: bool,
+    any_metrics_port: bool,
+) -> Result<Listeners, String> {
+    if any_port && Listener::bind(&config.address).is_err() {
+        config.address = ListenAddress::all_interfaces(0);
+    }
+    if any_metrics_port && Listener::bind(&config.metrics_address).is_err() {
+        config.metrics_address = ListenAddress::all_interfaces(0);
+    }
+    Listeners::bind(config)
+}
+
+/// What the folder remembers of the demo keys: the store holds only their hashes.
+#[derive(Serialize, Deserialize)]
+struct DemoKeys {
+    integration: String,
+    organization: String,
+}
+
+struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    fn open(path: &Path) -> Result<Self, Error> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(format!("cannot make the folder {}: {error}", path.display()).into())
+            }
+            // So that nobody checks it in.
+            _ => std::fs::write(path.join(".gitignore"), "*\n")
+                .map(|()| Self { path: path.to_owned() })
+                .map_err(|error| format!("cannot write to {}: {error}", path.display()).into()),
+        }
+    }
+
+    /// Makes the signing key where this folder has none.
+    fn signing_key(&self, path: &Path) -> Result<(), Error> {
+        if path.exists() || !path.starts_with(&self.path) {
+            return Ok(());
+        }
+        write_private(path, generate::rs256()?.expose_secret())
+    }
+
+    /// The demo keys, made and stored where the folder has none.
+    async fn demo_keys(&self, store: &StoreConfig) -> Result<DemoKeys, Error> {
+        let path = self.path.join("demo-keys.json");
+        match std::fs::read(&path) {
+            Ok(json) => Ok(serde_json::from_slice(&json).map_err(|_| {
+                format!("{} is damaged; remove the folder {FOLDER}", path.display())
+            })?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let keys = create_demo_keys(&*store.open()?).await?;
+                write_private(&path, &serde_json::to_string_pretty(&keys)?)?;
+                Ok(keys)
+            }
+            Err(error) => Err(format!("cannot read {}: {error}", path.display()).into()),
+        }
+    }
+}
+
+async fn create_demo_keys(store: &dyn KeyAdmin) -> Result<DemoKeys, Error> {
+    let now = Timestamp::now();
+    let id = IntegrationId::parse(DEMO)?;
+    let key = IntegrationApiKey::generate(id.clone(), KeyId::generate(&System)?, &System)?;
+    let record = new_integration_key(&key, "made by dev", 0)?;
+    let integration = NewIntegration { id, description: Description::default(), created_at: now };
+    match store.create_integration(&integration, &record).await {
+        Err(WriteError::IntegrationExists(_)) => store.create_integration_key(&record).await?,
+        outcome => outcome?,
+    }
+    let name = OrganizationName::parse(DEMO)?;
+    let organization = NewOrganization {
+        name: name.clone(),
+        email: String::new(),
+        probability_multiplier: 1.0,
+        created_at: now,
+    };
+    match store.create_organization(&organization).await {
+        Ok(()) | Err(WriteError::OrganizationExists(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let organization_key = NewOrganizationKey {
+        organization: name,
+        key: OrganizationApiKey::generate(&System)?,
+        created_at: now,
+    };
+    store.create_organization_key(&organization_key).await?;
+    Ok(DemoKeys {
+        integration: key.reveal().expose_secret().to_owned(),
+        organization: organization_key.key.reveal().expose_secret().to_owned(),
+    })
+}
+
+/// Writes a new file that only its owner can read.
+fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| format!("cannot write {}: {error}", path.display()).into())
+}
+
+/// What to know and what to paste.
+fn page(listeners: &Listeners, config: &ServeConfig, keys: &DemoKeys) -> io::Result<String> {
+    let port = listeners.service.local_addr()?.port();
+    let metrics_port = listeners.metrics.local_addr()?.port();
+    let url = format!("http://localhost:{port}");
+    let moved = if port == USUAL_PORT || config.address.port() != 0 {
+        String::new()
+    } else {
+        format!("  (port {USUAL_PORT} is taken)")
+    };
+    let DemoKeys { integration, organization } = keys;
+    Ok(format!(
+        r#"
+  token-exchange dev
+
+  Service   {url}{moved}
+  Key set   {url}/.well-known/jwks.json
+  Metrics   http://localhost:{metrics_port}/metrics
+  Folder    {FOLDER}   (remove it to begin anew)
+
+  Two demo keys; they work with this folder only.
+
+  Integration "{DEMO}", tokens of 20 seconds:
+
+curl -s {url}/v0/token/integration \
+  -d '{{"api_key":"{integration}"}}'
+
+  Organization "{DEMO}", tokens of one hour:
+
+curl -s {url}/v0/token/autojoin \
+  -d '{{"api_key":"{organization}"}}'
+
+  The keys that verify them:
+
+curl -s {url}/.well-known/jwks.json
+
+  Stop with Ctrl-C.
+
+"#
+    ))
+}

@@ -1,0 +1,133 @@
+//! `serve`: from a checked configuration to a service, until a signal ends it.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Outcome;
+use crate::config::{Platform, ServeConfig, ServeFlags};
+use crate::environment::System;
+use crate::exchange::Exchange;
+use crate::http::server::{self, Drain, Limits, ListenAddress, Listener, Schedule};
+use crate::http::{metrics, service, too_late};
+use crate::key_store::KeyStore;
+use crate::signer::{KeyFile, Signer};
+use crate::telemetry::logs;
+use crate::telemetry::metrics::Metrics;
+
+pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
+    logs::start(flags.log_format, flags.log_level())?;
+    let config = flags.resolve(platform)?;
+    let service = Service::prepare(&config)?;
+    let listeners = Listeners::bind(&config)?;
+    service.run(listeners).await
+}
+
+/// Everything but the ports.
+pub(super) struct Service {
+    key_file: KeyFile,
+    signer: Arc<Signer>,
+    exchange: Exchange,
+}
+
+impl Service {
+    /// Reads the signing keys, tries them, and prepares the store. A store that cannot be reached
+    /// does not stop the start.
+    pub(super) fn prepare(
+        config: &ServeConfig,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let key_file = config.key_file.clone();
+        let keys = key_file.load()?;
+        tracing::info!(kid = keys.signing_kid(), keys = keys.count(), "signing keys read");
+        let signer = Arc::new(Signer::new(keys));
+        let store: Arc<dyn KeyStore> = config.store.open()?;
+        let exchange =
+            Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System));
+        Ok(Self { key_file, signer, exchange })
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains.
+    pub(super) async fn run(self, listeners: Listeners) -> Outcome {
+        if let Err(error) = server::raise_open_file_limit() {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+        let figures = Metrics::new()?;
+        let routes = service(&self.exchange, Arc::clone(&self.signer), &figures)?;
+        let drain = Drain::new(Schedule::PRODUCTION);
+        tokio::spawn(drain_on_signal(drain.clone())?);
+        tokio::spawn(reload_on_hangup(self.key_file, self.signer)?);
+        tracing::info!(
+            address = %listeners.service.local_addr()?,
+            metrics_address = %listeners.metrics.local_addr()?,
+            version = env!("CARGO_PKG_VERSION"),
+            "listening"
+        );
+        tokio::try_join!(
+            server::serve(listeners.service, routes, Limits::PRODUCTION, drain.clone(), too_late),
+            server::serve(listeners.metrics, metrics(figures), Limits::PRODUCTION, drain, too_late),
+        )?;
+        tracing::info!("ended");
+        Ok(())
+    }
+}
+
+/// The two ports of a service, open.
+pub(super) struct Listeners {
+    pub(super) service: Listener,
+    pub(super) metrics: Listener,
+}
+
+impl Listeners {
+    pub(super) fn bind(config: &ServeConfig) -> Result<Self, String> {
+        Ok(Self { service: bind(&config.address)?, metrics: bind(&config.metrics_address)? })
+    }
+}
+
+fn bind(address: &ListenAddress) -> Result<Listener, String> {
+    Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))
+}
+
+fn drain_on_signal(drain: Drain) -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::warn!(signal = name, "shutting down: requests under way are finished");
+        drain.start();
+    })
+}
+
+fn reload_on_hangup(
+    key_file: KeyFile,
+    signer: Arc<Signer>,
+) -> std::io::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        while hangup.recv().await.is_some() {
+            reload(&key_file, &signer).await;
+        }
+    })
+}
+
+/// A file that cannot be used changes nothing: the last good keys stay.
+async fn reload(key_file: &KeyFile, signer: &Signer) {
+    let file = key_file.clone();
+    // Reading a mounted secret can be network I/O.
+    match tokio::task::spawn_blocking(move || file.load()).await {
+        Ok(Ok(keys)) => {
+            tracing::info!(
+                kid = keys.signing_kid(),
+                keys = keys.count(),
+                "signing keys read again"
+            );
+            signer.replace(keys);
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the signing keys stay as they were: the new file cannot be used");
+        }
+        Err(error) => tracing::error!(%error, "the signing keys stay as they were"),
+    }
+}

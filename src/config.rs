@@ -1,0 +1,55 @@
+//! Flags and environment, parsed into what the rest of the program can rely on.
+//!
+//! The only room that reads the environment. Every combination is checked here, before a port
+//! opens: whoever holds a [`Command`] holds one that is worth trying.
+
+mod command_line;
+mod flags;
+mod go_style;
+mod serve;
+mod store;
+
+pub use self::command_line::{Exit, Program};
+pub use self::flags::{
+    Command, CreateIntegrationFlags, IntegrationKeyCommand, IntegrationKeyFlags,
+    OrganizationCommand, OrganizationFlags, OrganizationKeyCommand, OrganizationKeyFlags,
+    OutputFormat,
+};
+pub use self::serve::{ServeConfig, ServeFlags};
+pub use self::store::{KeyStoreChoice, StoreConfig, StoreFlags, StoreOpenError};
+
+/// A setting, or a combination of settings, that cannot work. Says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// What the platform says of itself in the environment, beside the variables of flags.
+#[derive(Debug, Clone, Default)]
+pub struct Platform {
+    /// `DATASTORE_EMULATOR_HOST`: plain text and no credentials.
+    pub emulator_host: Option<String>,
+    /// `GOOGLE_APPLICATION_CREDENTIALS`: the path of a credentials file.
+    pub credentials_file: Option<std::path::PathBuf>,
+    /// `K_SERVICE` is set: this is Cloud Run.
+    pub is_cloud_run: bool,
+}
+
+impl Platform {
+    /// Reads the environment of the process. A variable that is set but empty is not set.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        Self {
+            emulator_host: variable("DATASTORE_EMULATOR_HOST")
+                .map(|host| host.to_string_lossy().into_owned()),
+            credentials_file: variable("GOOGLE_APPLICATION_CREDENTIALS").map(Into::into),
+            is_cloud_run: variable("K_SERVICE").is_some(),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The commands and their flags, as clap reads them and as the help shows them.
+//!
+//! Flags that have an `env` also come from the environment: those of `serve`, of the store and of
+//! `create-integration`, as in the Go tools. Those of other commands do not: a stray variable
+//! must not confirm anything.
+
+use clap::builder::{PossibleValuesParser, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::serve::ServeFlags;
+use super::store::{KeyStoreChoice, StoreFlags};
+use super::{ConfigError, Platform, StoreConfig, go_style};
+
+/// Trades API keys for short-lived signed JWTs.
+///
+/// Without a command it serves, with the flags and the environment of `serve`. Flags may be
+/// written with one dash or two, with `=` or with a space before the value.
+#[derive(Debug, Parser)]
+#[command(name = "token-exchange", version, disable_help_subcommand = true, styles = Styles::plain())]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve exchanges and the key set (also without any command)
+    #[command(args_override_self = true)]
+    Serve(ServeFlags),
+    /// Try it: make a signing key, a store and demo keys in ./.token-exchange, and serve
+    #[command(args_override_self = true)]
+    Dev(ServeFlags),
+    /// Create an integration with a first API key, as the Go tool of this name
+    #[command(args_override_self = true)]
+    CreateIntegration(CreateIntegrationFlags),
+    /// API keys of integrations
+    IntegrationKey {
+        #[command(subcommand)]
+        command: IntegrationKeyCommand,
+    },
+    /// Organizations
+    Organization {
+        #[command(subcommand)]
+        command: OrganizationCommand,
+    },
+    /// API keys of organizations
+    OrganizationKey {
+        #[command(subcommand)]
+        command: OrganizationKeyCommand,
+    },
+}
+
+impl Command {
+    /// Checks what was said on the command line alone, before the environment adds to it.
+    pub(super) fn check_line(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Serve(flags) | Self::Dev(flags) => flags.store.check_line(),
+            Self::CreateIntegration(_) => Ok(()),
+            Self::IntegrationKey { command: IntegrationKeyCommand::Create(flags) } => {
+                flags.store.check_line()
+            }
+            Self::Organization { command: OrganizationCommand::Create(flags) } => {
+                flags.store.check_line()
+            }
+            Self::OrganizationKey { command: OrganizationKeyCommand::Create(flags) } => {
+                flags.store.check_line()
+            }
+        }
+    }
+}
+
+/// The flags of the Go tool.
+#[derive(Debug, Args)]
+pub struct CreateIntegrationFlags {
+    /// Google Cloud project ID (required for Datastore)
+    #[arg(long, env = "PROJECT", default_value = "", hide_default_value = true)]
+    pub project: String,
+    /// Datastore namespace
+    #[arg(long, env = "NAMESPACE", default_value = "client-integration")]
+    pub namespace: String,
+    /// Integration ID (required)
+    #[arg(long, env = "INTEGRATION_ID", default_value = "", hide_default_value = true)]
+    pub integration_id: String,
+    /// Key ID (auto-generated if not provided)
+    #[arg(long, env = "KEY_ID", default_value = "", hide_default_value = true)]
+    pub key_id: String,
+    /// Human-readable description for the integration
+    #[arg(long, env = "INTEGRATION_DESCRIPTION", default_value = "", hide_default_value = true)]
+    pub integration_description: String,
+    /// Human-readable description for the API key
+    #[arg(long, env = "KEY_DESCRIPTION", default_value = "", hide_default_value = true)]
+    pub key_description: String,
+    /// Service tier for the API key
+    #[arg(long, env = "KEY_TIER", default_value = "0", value_parser = go_style::integer)]
+    pub key_tier: i64,
+    /// Where the keys are: datastore, or sqlite:PATH
+    #[arg(long, env = "KEY_STORE", default_value = "datastore")]
+    pub key_store: KeyStoreChoice,
+}
+
+impl CreateIntegrationFlags {
+    /// The store that the flags name; only Datastore needs a project.
+    ///
+    /// # Errors
+    /// When it could not be used.
+    pub fn store(&self, platform: &Platform) -> Result<StoreConfig, ConfigError> {
+        if self.key_store == KeyStoreChoice::Datastore && self.project.is_empty() {
+            return Err(ConfigError::new("-project is required"));
+        }
+        StoreConfig::new(
+            self.key_store.clone(),
+            self.project.clone(),
+            // This tool does not reach for organizations, and has no flag for their namespace.
+            String::new(),
+            self.namespace.clone(),
+            platform,
+        )
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum IntegrationKeyCommand {
+    /// Give another key to an integration that exists; prints the key once
+    #[command(args_override_self = true)]
+    Create(IntegrationKeyFlags),
+}
+
+#[derive(Debug, Args)]
+pub struct IntegrationKeyFlags {
+    /// The integration that gets the key
+    #[arg(long)]
+    pub integration_id: String,
+    /// Key ID, beginning with ki_ [default: generated]
+    #[arg(long)]
+    pub key_id: Option<String>,
+    /// What the key is for, in words
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub description: String,
+    /// The service tier that tokens state
+    #[arg(long, default_value = "0", value_parser = go_style::integer)]
+    pub tier: i64,
+    #[arg(long, default_value = "table")]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub store: StoreFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OrganizationCommand {
+    /// Create an organization, without keys
+    #[command(args_override_self = true)]
+    Create(OrganizationFlags),
+}
+
+#[derive(Debug, Args)]
+pub struct OrganizationFlags {
+    /// The organization's name, as tokens state it
+    #[arg(long)]
+    pub organization: String,
+    /// An address of theirs
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub email: String,
+    /// The share of their nodes that measure
+    #[arg(long, default_value = "1.0")]
+    pub probability_multiplier: f64,
+    #[arg(long, default_value = "table")]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub store: StoreFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OrganizationKeyCommand {
+    /// Give a key to an organization that exists; prints the key once
+    #[command(args_override_self = true)]
+    Create(OrganizationKeyFlags),
+}
+
+#[derive(Debug, Args)]
+pub struct OrganizationKeyFlags {
+    /// The organization that gets the key
+    #[arg(long)]
+    pub organization: String,
+    #[arg(long, default_value = "table")]
+    pub output: OutputFormat,
+    #[command(flatten)]
+    pub store: StoreFlags,
+}
+
+/// The form of what a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+/// The levels of the log, from the quietest.
+pub(super) fn log_levels() -> PossibleValuesParser {
+    PossibleValuesParser::new(["error", "warn", "info", "debug", "trace"])
+}

@@ -1,0 +1,77 @@
+//! The flags of `serve` (and of `dev`), and what they come to.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tracing::Level;
+
+use super::flags::log_levels;
+use super::go_style;
+use super::store::StoreFlags;
+use super::{ConfigError, Platform, StoreConfig};
+use crate::http::server::ListenAddress;
+use crate::signer::KeyFile;
+use crate::telemetry::logs::LogFormat;
+
+/// The flags of the Go service, and ours.
+#[derive(Debug, Clone, Args)]
+pub struct ServeFlags {
+    /// Port to listen on, on all interfaces; 0 takes a free one [default: 8080]
+    #[arg(long, env = "PORT", value_parser = go_style::integer)]
+    pub port: Option<i64>,
+    /// Path to the private key: a private JWK, or a JWK Set of them [default: /secrets/jwk-priv.json]
+    #[arg(long, env = "PRIVATE_KEY_PATH")]
+    pub private_key_path: Option<PathBuf>,
+    /// Where /metrics is served, as host:port or :port [default: :9990]
+    #[arg(long = "prometheusx.listen-address", env = "PROMETHEUSX_LISTEN_ADDRESS")]
+    pub metrics_address: Option<String>,
+    /// The form of log lines; auto is text on a terminal and JSON otherwise
+    #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
+    pub log_format: LogFormat,
+    /// How much is logged
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_levels(), ignore_case = true)]
+    pub log_level: String,
+    #[command(flatten)]
+    pub store: StoreFlags,
+}
+
+/// What a service needs to know before it opens a port.
+#[derive(Debug, Clone)]
+pub struct ServeConfig {
+    pub address: ListenAddress,
+    pub metrics_address: ListenAddress,
+    pub key_file: KeyFile,
+    pub store: StoreConfig,
+}
+
+impl ServeFlags {
+    /// # Errors
+    /// When a value cannot work, or two contradict each other.
+    pub fn resolve(&self, platform: &Platform) -> Result<ServeConfig, ConfigError> {
+        let port = self.port.unwrap_or(8080);
+        let port = u16::try_from(port).map_err(|_| {
+            ConfigError::new(format!("-port: {port} is no port; ports are 0 to 65535"))
+        })?;
+        let address = ListenAddress::all_interfaces(port);
+        let metrics_address = self.metrics_address.as_deref().unwrap_or(":9990");
+        let metrics_address: ListenAddress = metrics_address
+            .parse()
+            .map_err(|error| ConfigError::new(format!("-prometheusx.listen-address: {error}")))?;
+        if port != 0 && metrics_address.port() == port {
+            return Err(ConfigError::new(format!(
+                "-port and -prometheusx.listen-address both say {port}; give each a port of its own"
+            )));
+        }
+        let path = self.private_key_path.clone();
+        let key_file = KeyFile::at(path.unwrap_or_else(|| "/secrets/jwk-priv.json".into()));
+        let store = self.store.resolve(platform)?;
+        Ok(ServeConfig { address, metrics_address, key_file, store })
+    }
+
+    /// The level of the log.
+    #[must_use]
+    pub fn log_level(&self) -> Level {
+        // clap lets only names of levels through.
+        self.log_level.parse().unwrap_or(Level::INFO)
+    }
+}

@@ -1,0 +1,49 @@
+//! Tokens for organizations that register nodes.
+
+use secrecy::SecretString;
+
+use super::{Refusal, TokenFamily};
+use crate::api_key::{MalformedKey, OrganizationApiKey};
+use crate::claims::{Claim, ClaimValue, NoClaims};
+use crate::key_store::{Answer, Holder, KeyStore, OrganizationKey, Unavailable};
+
+/// `POST /v0/token/autojoin`.
+pub struct Autojoin;
+
+impl TokenFamily for Autojoin {
+    const NAME: &'static str = "autojoin";
+    const LIFETIME_SECONDS: u64 = 3600;
+
+    type ApiKey = OrganizationApiKey;
+    type Record = OrganizationKey;
+
+    fn parse(presented: SecretString) -> Result<OrganizationApiKey, MalformedKey> {
+        OrganizationApiKey::parse(presented)
+    }
+
+    async fn find(
+        store: &dyn KeyStore,
+        key: &OrganizationApiKey,
+    ) -> Result<Answer<OrganizationKey>, Unavailable> {
+        store.organization_key(key).await
+    }
+
+    fn check(_: &OrganizationApiKey, _: &OrganizationKey) -> Result<(), Refusal> {
+        // The record was found by the key itself, so finding it is the proof.
+        Ok(())
+    }
+
+    fn own_claims<'a>(
+        _: &'a OrganizationApiKey,
+        record: &'a OrganizationKey,
+        claims: &mut Vec<Claim<'a>>,
+    ) -> Result<(), NoClaims> {
+        match &record.holder {
+            Holder::Organization(name) => {
+                claims.push(("org", ClaimValue::Text(name)));
+                Ok(())
+            }
+            Holder::Numbered => Err(NoClaims::NumberedOrganization),
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Tokens for client integrations: short-lived, one per use.
+
+use secrecy::SecretString;
+
+use super::{Refusal, TokenFamily};
+use crate::api_key::{IntegrationApiKey, MalformedKey};
+use crate::claims::{Claim, ClaimValue, NoClaims};
+use crate::key_store::{Answer, IntegrationKey, KeyStatus, KeyStore, Unavailable};
+
+/// `POST /v0/token/integration`.
+pub struct Integration;
+
+impl TokenFamily for Integration {
+    const NAME: &'static str = "integration";
+    const LIFETIME_SECONDS: u64 = 20;
+
+    type ApiKey = IntegrationApiKey;
+    type Record = IntegrationKey;
+
+    fn parse(presented: SecretString) -> Result<IntegrationApiKey, MalformedKey> {
+        IntegrationApiKey::parse(&presented)
+    }
+
+    async fn find(
+        store: &dyn KeyStore,
+        key: &IntegrationApiKey,
+    ) -> Result<Answer<IntegrationKey>, Unavailable> {
+        store.integration_key(key.integration_id(), key.key_id()).await
+    }
+
+    fn check(key: &IntegrationApiKey, record: &IntegrationKey) -> Result<(), Refusal> {
+        // The secret comes first: who does not know it learns nothing of the status, not even by
+        // the operator's log of refusals.
+        if record.secret_hash != Some(key.secret_hash()) {
+            return Err(Refusal::WrongSecret);
+        }
+        match record.status {
+            KeyStatus::Active => Ok(()),
+            KeyStatus::Inactive => Err(Refusal::NotActive),
+        }
+    }
+
+    fn own_claims<'a>(
+        key: &'a IntegrationApiKey,
+        record: &'a IntegrationKey,
+        claims: &mut Vec<Claim<'a>>,
+    ) -> Result<(), NoClaims> {
+        claims.extend([
+            ("int_id", ClaimValue::Text(key.integration_id().as_str())),
+            ("key_id", ClaimValue::Text(key.key_id().as_str())),
+            ("tier", ClaimValue::Integer(record.tier)),
+        ]);
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! The only place that knows status codes: what a caller is told when there is no token.
+//!
+//! The words are the contract's; the reason goes to the operator's log, never to the caller.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::request_body::BodyError;
+use crate::exchange::ExchangeError;
+use crate::telemetry::metrics::Metrics;
+
+pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+/// How long a caller should wait before it tries again: by then one round of retries is over.
+const RETRY_AFTER_SECONDS: Duration = Duration::from_secs(1);
+
+/// Why a request on a token route gets no token.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rejection {
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Body(BodyError::Invalid) => {
+                text(StatusCode::BAD_REQUEST, "Invalid request body\n")
+            }
+            Self::Body(BodyError::TooSlow) => {
+                closing(text(StatusCode::REQUEST_TIMEOUT, "Request body took too long\n"))
+            }
+            Self::Body(BodyError::TooLarge) => {
+                closing(text(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large\n"))
+            }
+            Self::Exchange(ExchangeError::Refused(_)) => {
+                text(StatusCode::UNAUTHORIZED, "Invalid API key\n")
+            }
+            Self::Exchange(ExchangeError::Unavailable(_)) => unavailable(),
+            Self::Exchange(ExchangeError::Failed(_)) => failed(),
+        }
+    }
+}
+
+/// What a request gets that is not ready when the service has to end.
+#[must_use]
+pub fn too_late() -> Response {
+    closing(unavailable())
+}
+
+pub(super) async fn not_found() -> Response {
+    text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// The router adds `Allow`.
+pub(super) async fn method_not_allowed() -> Response {
+    text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+}
+
+/// A handler panicked: the caller gets an answer all the same, and the operator hears of it.
+/// The panic's own text may hold anything, so it is not repeated.
+pub(super) fn panicked(metrics: &Metrics, _: Box<dyn Any + Send>) -> Response {
+    metrics.count_panic();
+    tracing::error!(
+        "a request handler panicked; this is a defect of the service, please report it"
+    );
+    failed()
+}
+
+fn failed() -> Response {
+    text(StatusCode::INTERNAL_SERVER_ERROR, "Failed to generate token\n")
+}
+
+fn unavailable() -> Response {
+    let mut response =
+        text(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable, please try again\n");
+    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.as_secs().into());
+    response
+}
+
+/// What is left of the request is not worth reading.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn text(status: StatusCode, words: &'static str) -> Response {
+    const HEADERS: [(HeaderName, HeaderValue); 3] = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (CACHE_CONTROL, NO_STORE),
+    ];
+    (status, HEADERS, words).into_response()
+}

@@ -1,0 +1,189 @@
+//! Reads `{"api_key":"…"}` as the Go service does: byte for byte what its decoder accepts.
+//!
+//! Go replaces each invalid byte of UTF-8 by U+FFFD, and so does this, before the JSON is parsed;
+//! after that only escaped lone surrogates are left to replace. The parser is serde_json's, which
+//! skips unknown values without recursion, so nesting costs no stack.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody as _};
+use http_body_util::BodyExt as _;
+use secrecy::SecretString;
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::de::SliceRead;
+use tokio::time::{Instant, timeout_at};
+use zeroize::Zeroizing;
+
+/// The largest body that is read, in bytes: fifty times the longest key.
+const MAX_BODY_BYTES: usize = 16 * 1024;
+
+/// How long a body may take from its head to its end: a slow network, not a slow client.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
+
+/// Why a body holds no API key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BodyError {
+    #[error("the body is not a JSON object that the service can read")]
+    Invalid,
+    #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
+    TooLarge,
+    #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
+    TooSlow,
+}
+
+/// Reads the API key out of a request's body; empty if the object has none.
+pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
+    let declared = body.size_hint().exact();
+    if declared.is_some_and(|bytes| bytes > MAX_BODY_BYTES as u64) {
+        return Err(BodyError::TooLarge);
+    }
+    let deadline = Instant::now() + BODY_TIMEOUT;
+    let mut received = Zeroizing::new(Vec::with_capacity(512));
+    loop {
+        let frame = match timeout_at(deadline, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(None) => return parse(&received),
+            // Cut off. The Go decoder stops at the end of the first value, so it would not know.
+            Ok(Some(Err(_))) => return parse(&received),
+            Err(_) => return parse(&received).map_err(|_| BodyError::TooSlow),
+        };
+        let Ok(data) = frame.into_data() else { continue };
+        let is_first = received.is_empty();
+        if received.len() + data.len() > MAX_BODY_BYTES {
+            return Err(BodyError::TooLarge);
+        }
+        received.extend_from_slice(&data);
+        // A client that declares more than it sends and waits: answered at once, as by Go. Only
+        // once, so that a body that drips in is not parsed again with every drop.
+        if is_first && declared.is_some() && !body.is_end_stream() {
+            if let Ok(key) = parse(&received) {
+                return Ok(key);
+            }
+        }
+    }
+}
+
+/// The first JSON value of a body; what follows it is not looked at.
+fn parse(body: &[u8]) -> Result<SecretString, BodyError> {
+    let body = with_invalid_bytes_replaced(body);
+    serde_json::Deserializer::new(SliceRead::new(&body))
+        .deserialize_any(RequestVisitor)
+        .map(|key| SecretString::from(key.unwrap_or_default()))
+        .map_err(|_| BodyError::Invalid)
+}
+
+/// Each byte that is not part of valid UTF-8 becomes one U+FFFD. (`from_utf8_lossy` would join
+/// the bytes of a truncated character.)
+fn with_invalid_bytes_replaced(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(bytes).is_ok() {
+        return Cow::Borrowed(bytes);
+    }
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(std::iter::repeat_n(REPLACEMENT, chunk.invalid().len()));
+    }
+    Cow::Owned(text.into_bytes())
+}
+
+/// The whole request: an object, or `null` for an empty one.
+struct RequestVisitor;
+
+impl<'de> Visitor<'de> for RequestVisitor {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object or null")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut key = None;
+        while let Some(name) = members.next_key_seed(Text)? {
+            if is_api_key(&name) {
+                // Of several the last one counts; `null` leaves the earlier value.
+                key = members.next_value_seed(TextOrNull)?.or(key);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(key)
+    }
+}
+
+/// Names match without regard to case, by Unicode simple folding: the Kelvin sign is a `k`.
+fn is_api_key(name: &str) -> bool {
+    let folded = |character: char| match character {
+        '\u{212A}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    name.chars().map(folded).eq("api_key".chars())
+}
+
+/// A JSON string, each escaped lone surrogate in it replaced by one U+FFFD.
+struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = String;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        // As bytes, because serde_json refuses lone surrogates in strings but not in bytes.
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for Text {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<String, E> {
+        // The input was valid UTF-8, so what is invalid now is a surrogate in three bytes.
+        let mut text = String::with_capacity(bytes.len());
+        let mut surrogate_bytes = 0;
+        for chunk in bytes.utf8_chunks() {
+            text.push_str(chunk.valid());
+            surrogate_bytes += chunk.invalid().len();
+            if surrogate_bytes == 3 {
+                text.push(REPLACEMENT);
+                surrogate_bytes = 0;
+            }
+        }
+        Ok(text)
+    }
+}
+
+struct TextOrNull;
+
+impl<'de> DeserializeSeed<'de> for TextOrNull {
+    type Value = Option<String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_option(self)
+    }
+}
+
+impl<'de> Visitor<'de> for TextOrNull {
+    type Value = Option<String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or null")
+    }
+
+    fn visit_none<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        Text.deserialize(deserializer).map(Some)
+    }
+}

@@ -1,0 +1,75 @@
+//! One connection, from its opening to its close: hyper, and the alarm that ends what takes too
+//! long.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+
+use super::Rules;
+use super::conversation::{Conversation, Verdict};
+use super::exchange::Exchange;
+use super::linger::linger;
+use super::wire::Wire;
+
+/// The longest head of a request, in bytes, and the most that waits to be written: what front ends
+/// let through, and for all [`Limits::connections`](super::Limits::connections) together still
+/// no more than a few hundred MiB.
+const BUFFER: usize = 64 * 1024;
+
+/// Serves one connection to its end.
+pub(super) async fn serve(
+    stream: TcpStream,
+    conversation: Arc<Conversation>,
+    router: Router,
+    rules: Arc<Rules>,
+) {
+    let wire = TokioIo::new(Wire::new(stream, Arc::clone(&conversation)));
+    let exchange =
+        Exchange { router, conversation: Arc::clone(&conversation), rules: Arc::clone(&rules) };
+    let mut http = http1::Builder::new()
+        // A client that ends its side after its request still waits for the answer.
+        .half_close(true)
+        .max_buf_size(BUFFER)
+        // It would count idle time; ours begins with the first byte.
+        .header_read_timeout(None)
+        .serve_connection(wire, exchange);
+
+    let mut alarm = pin!(sleep_until(Instant::now() + rules.limits.head));
+    let is_done = poll_fn(|cx| {
+        loop {
+            // An error needs no other end than success: its answer, if it got one, is out.
+            if Pin::new(&mut http).poll(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            match conversation.judge(&rules, cx.waker()) {
+                Verdict::Continue => {}
+                Verdict::Close => return Poll::Ready(false),
+                Verdict::Wait(None) => return Poll::Pending,
+                Verdict::Wait(Some(due)) => {
+                    // Setting a timer takes the runtime's lock. Deadlines mostly move further away,
+                    // so one that rings too early, and then is set again, is set far less often.
+                    if alarm.is_elapsed() || alarm.deadline() > due {
+                        alarm.as_mut().reset(due);
+                    }
+                    if alarm.as_mut().poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    })
+    .await;
+
+    if is_done {
+        conversation.closing();
+        let stream = http.into_parts().io.into_inner().into_stream();
+        linger(stream, &rules.limits).await;
+    }
+}

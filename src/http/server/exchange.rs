@@ -1,0 +1,106 @@
+//! One request and its answer: the router as hyper's service.
+//!
+//! Tells the [`Conversation`] when a request begins and when its answer has been handed over, and
+//! adds what a drain asks for: `Connection: close`, and the refusal when the time is up.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{HeaderValue, Request, Response, header};
+use axum::routing::future::RouteFuture;
+use hyper::body::{Frame, Incoming, SizeHint};
+use tower::Service as _;
+
+use super::Rules;
+use super::conversation::Conversation;
+
+/// The router, as one connection sees it.
+pub(super) struct Exchange {
+    pub(super) router: Router,
+    pub(super) conversation: Arc<Conversation>,
+    pub(super) rules: Arc<Rules>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Exchange {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Handling;
+
+    fn call(&self, request: Request<Incoming>) -> Handling {
+        let turn = Turn::begin(Arc::clone(&self.conversation));
+        let answer = self.router.clone().call(request);
+        Handling { answer, turn: Some(turn), rules: Arc::clone(&self.rules) }
+    }
+}
+
+/// The time between a request's head and the end of its answer.
+struct Turn(Arc<Conversation>);
+
+impl Turn {
+    fn begin(conversation: Arc<Conversation>) -> Self {
+        conversation.handling();
+        Self(conversation)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.answered();
+    }
+}
+
+/// A request being handled.
+pub(super) struct Handling {
+    answer: RouteFuture<Infallible>,
+    turn: Option<Turn>,
+    rules: Arc<Rules>,
+}
+
+impl Future for Handling {
+    type Output = Result<Response<Answer>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut response = if self.turn.as_ref().is_some_and(|turn| turn.0.is_too_late()) {
+            (self.rules.too_late)()
+        } else {
+            match ready!(Pin::new(&mut self.answer).poll(cx)) {
+                Ok(response) => response,
+            }
+        };
+        if self.rules.drain.has_started() {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        let turn = self.turn.take();
+        Poll::Ready(Ok(response.map(|body| Answer { body, _turn: turn })))
+    }
+}
+
+/// The body of an answer. hyper drops it once it has all of it.
+pub(super) struct Answer {
+    body: Body,
+    _turn: Option<Turn>,
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

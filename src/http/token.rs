@@ -1,0 +1,71 @@
+//! One handler for every token family: read the key, exchange it, answer.
+
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::Next;
+use axum::response::Response;
+use secrecy::ExposeSecret as _;
+
+use super::error::Rejection;
+use super::request_body;
+use crate::exchange::{Exchange, ExchangeError, TokenFamily};
+use crate::signer::Token;
+use crate::telemetry::metrics::FamilyMetrics;
+
+/// `POST /v0/token/…`: `{"api_key":"…"}` in, `{"token":"…"}` and a newline out.
+pub(super) async fn exchange<F: TokenFamily>(
+    State(exchange): State<Exchange>,
+    request: Request,
+) -> Result<Response, Rejection> {
+    let outcome = token::<F>(&exchange, request).await;
+    if let Err(rejection) = &outcome {
+        log::<F>(rejection);
+    }
+    outcome.map(|token| granted(&token))
+}
+
+/// Counts and times every answer of a handler.
+pub(super) async fn measured(
+    State(metrics): State<FamilyMetrics>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    metrics.record(response.status(), begun.elapsed());
+    response
+}
+
+async fn token<F: TokenFamily>(exchange: &Exchange, request: Request) -> Result<Token, Rejection> {
+    let presented = request_body::api_key(request.into_body()).await?;
+    Ok(exchange.exchange::<F>(presented).await?)
+}
+
+fn granted(token: &Token) -> Response {
+    let token = token.reveal().expose_secret();
+    let mut response =
+        Response::new(Body::from(Bytes::from(format!("{{\"token\":\"{token}\"}}\n"))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// What the operator has to act on is loud; what callers do wrong is not.
+fn log<F: TokenFamily>(rejection: &Rejection) {
+    let family = F::NAME;
+    match rejection {
+        Rejection::Exchange(ExchangeError::Failed(failure)) => {
+            tracing::error!(family, %failure, "no token could be made for a key that is right");
+        }
+        Rejection::Exchange(ExchangeError::Unavailable(cause)) => {
+            tracing::warn!(family, %cause, "it could not be found out whether a key is right");
+        }
+        Rejection::Exchange(ExchangeError::Refused(reason)) => {
+            tracing::info!(family, %reason, "a key was refused");
+        }
+        Rejection::Body(reason) => tracing::info!(family, %reason, "a request was refused"),
+    }
+}

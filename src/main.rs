@@ -1,0 +1,10 @@
+//! `token-exchange`: the service and its commands.
+
+use std::process::ExitCode;
+
+use token_exchange::commands;
+use token_exchange::config::Program;
+
+fn main() -> ExitCode {
+    commands::main(Program::TokenExchange)
+}

@@ -1,0 +1,4 @@
+//! What operators see of the service: logs and metrics.
+
+pub mod logs;
+pub mod metrics;

@@ -1,0 +1,90 @@
+//! Metrics in the words of the Go service; dashboards and alerts go on as they are.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use prometheus::{
+    DEFAULT_BUCKETS, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::exchange::TokenFamily;
+
+/// Everything that is counted. Clones share the same figures.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    panics: IntCounter,
+}
+
+/// The two families of metrics that each token family has.
+#[derive(Clone)]
+pub struct FamilyMetrics {
+    requests: IntCounterVec,
+    durations: HistogramVec,
+}
+
+/// The labels of the kept families. `method` is always `post`: nothing else reaches a handler.
+const LABELS: [&str; 2] = ["code", "method"];
+
+impl Metrics {
+    /// # Errors
+    /// When two metrics have the same name, which is a defect.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let panics = IntCounter::new(
+            "tokenexchange_panics_total",
+            "Request handlers that panicked and were answered with 500; each is a defect.",
+        )?;
+        registry.register(Box::new(panics.clone()))?;
+        Ok(Self { registry, panics })
+    }
+
+    /// The metrics of one token family, on the page from now on.
+    ///
+    /// # Errors
+    /// When the family is asked for twice, which is a defect.
+    pub fn family<F: TokenFamily>(&self) -> prometheus::Result<FamilyMetrics> {
+        let name = F::NAME;
+        let requests = IntCounterVec::new(
+            Opts::new(
+                format!("tokenexchange_{name}_requests_total"),
+                format!("Total number of {name} token requests."),
+            ),
+            &LABELS,
+        )?;
+        let durations = HistogramVec::new(
+            HistogramOpts::new(
+                format!("tokenexchange_{name}_request_duration_seconds"),
+                format!("Duration of {name} token requests."),
+            )
+            .buckets(DEFAULT_BUCKETS.to_vec()),
+            &LABELS,
+        )?;
+        self.registry.register(Box::new(requests.clone()))?;
+        self.registry.register(Box::new(durations.clone()))?;
+        Ok(FamilyMetrics { requests, durations })
+    }
+
+    /// Counts a request handler that panicked.
+    pub fn count_panic(&self) {
+        self.panics.inc();
+    }
+
+    /// The page in the text format of Prometheus, version 0.0.4.
+    ///
+    /// # Errors
+    /// When a metric cannot be written as text, which is a defect.
+    pub fn page(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl FamilyMetrics {
+    /// Counts one answer and the time it took.
+    pub fn record(&self, status: StatusCode, took: Duration) {
+        let labels = [status.as_str(), "post"];
+        self.requests.with_label_values(&labels).inc();
+        self.durations.with_label_values(&labels).observe(took.as_secs_f64());
+    }
+}
