@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, Unit};
 use secrecy::ExposeSecret as _;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Outcome, print};
 use crate::api_key::{
@@ -26,14 +26,14 @@ pub(super) async fn integration_key(flags: &IntegrationKeyFlags, platform: &Plat
     let key = IntegrationApiKey::generate(integration_id, key_id, &System)?;
     let record = new_integration_key(&key, &flags.description, flags.tier)?;
     flags.store.resolve(platform)?.open()?.create_integration_key(&record).await?;
-    let shown = json!({
-        "integration_id": key.integration_id().as_str(),
-        "key_id": key.key_id().as_str(),
-        "tier": record.tier,
-        "created_at": record.created_at.to_string(),
-        "api_key": key.reveal().expose_secret(),
-    });
-    show_once(&render(flags.output, &shown))
+    let shown = [
+        ("integration_id", key.integration_id().as_str().into()),
+        ("key_id", key.key_id().as_str().into()),
+        ("tier", record.tier.into()),
+        ("created_at", record.created_at.to_string().into()),
+        ("api_key", key.reveal().expose_secret().into()),
+    ];
+    show_once(&render(flags.output, shown))
 }
 
 pub(super) async fn organization(flags: &OrganizationFlags, platform: &Platform) -> Outcome {
@@ -50,13 +50,13 @@ pub(super) async fn organization(flags: &OrganizationFlags, platform: &Platform)
         return Err(too_long("--email"));
     }
     flags.store.resolve(platform)?.open()?.create_organization(&organization).await?;
-    let shown = json!({
-        "organization": organization.name.as_str(),
-        "email": organization.email,
-        "probability_multiplier": organization.probability_multiplier,
-        "created_at": organization.created_at.to_string(),
-    });
-    Ok(print(&render(flags.output, &shown))?)
+    let shown = [
+        ("organization", organization.name.as_str().into()),
+        ("email", organization.email.into()),
+        ("probability_multiplier", organization.probability_multiplier.into()),
+        ("created_at", organization.created_at.to_string().into()),
+    ];
+    Ok(print(&render(flags.output, shown))?)
 }
 
 pub(super) async fn organization_key(flags: &OrganizationKeyFlags, platform: &Platform) -> Outcome {
@@ -66,12 +66,12 @@ pub(super) async fn organization_key(flags: &OrganizationKeyFlags, platform: &Pl
         created_at: now()?,
     };
     flags.store.resolve(platform)?.open()?.create_organization_key(&record).await?;
-    let shown = json!({
-        "organization": record.organization.as_str(),
-        "created_at": record.created_at.to_string(),
-        "api_key": record.key.reveal().expose_secret(),
-    });
-    show_once(&render(flags.output, &shown))
+    let shown = [
+        ("organization", record.organization.as_str().into()),
+        ("created_at", record.created_at.to_string().into()),
+        ("api_key", record.key.reveal().expose_secret().into()),
+    ];
+    show_once(&render(flags.output, shown))
 }
 
 /// The record of a fresh key, with the time of now.
@@ -111,19 +111,20 @@ fn now() -> Result<Timestamp, Error> {
     Ok(Timestamp::now().round(Unit::Microsecond)?)
 }
 
-/// An object as aligned lines, or as JSON.
-fn render(format: OutputFormat, shown: &Value) -> String {
-    match (format, shown.as_object()) {
-        (OutputFormat::Table, Some(members)) => {
-            let width = members.keys().map(String::len).max().unwrap_or_default();
-            members
-                .iter()
-                .map(|(name, value)| {
-                    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                    format!("{:<width$}  {text}\n", name.replace('_', " "))
-                })
-                .collect()
+/// What was made, as aligned lines or as a JSON object.
+fn render<const N: usize>(format: OutputFormat, shown: [(&str, Value); N]) -> String {
+    match format {
+        OutputFormat::Table => {
+            let width = shown.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+            let line = |(name, value): &(&str, Value)| {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                format!("{:<width$}  {text}", name.replace('_', " "))
+            };
+            shown.iter().map(line).collect::<Vec<_>>().join("\n") + "\n"
         }
-        _ => format!("{shown:#}\n"),
+        OutputFormat::Json => {
+            let object = shown.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            format!("{:#}\n", Value::Object(object))
+        }
     }
 }

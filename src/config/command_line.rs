@@ -53,9 +53,10 @@ impl Program {
         let cli = Cli::command();
         let arguments = go_style::to_clap(&cli, arguments);
 
-        let line = parse(without_environment(cli.clone()), &arguments).map_err(Exit::from_line)?;
+        let line = parse(without_environment(cli.clone()), &arguments)
+            .map_err(|error| Exit::from_line(&error))?;
         line.command.check_line()?;
-        let merged = parse(cli, &arguments).map_err(Exit::from_environment)?;
+        let merged = parse(cli, &arguments).map_err(|error| Exit::from_environment(&error))?;
         Ok(merged.command)
     }
 
@@ -89,7 +90,7 @@ fn without_environment(command: clap::Command) -> clap::Command {
 }
 
 impl Exit {
-    fn from_line(error: clap::Error) -> Self {
+    fn from_line(error: &clap::Error) -> Self {
         let text = error.render().to_string();
         match error.kind() {
             ErrorKind::DisplayHelp => Self::Help(text),
@@ -98,7 +99,7 @@ impl Exit {
         }
     }
 
-    fn from_environment(error: clap::Error) -> Self {
+    fn from_environment(error: &clap::Error) -> Self {
         Self::Config(format!("in the environment: {}", first_line(&error.render().to_string())))
     }
 

@@ -71,15 +71,12 @@ fn with_letters_decoded(path: &str) -> Cow<'_, str> {
     while let Some(at) = rest.find('%') {
         let (plain, escape) = rest.split_at(at);
         decoded.push_str(plain);
-        match escape.get(1..3).and_then(unreserved) {
-            Some(character) => {
-                decoded.push(character);
-                rest = &escape[3..];
-            }
-            None => {
-                decoded.push('%');
-                rest = &escape[1..];
-            }
+        if let Some(character) = escape.get(1..3).and_then(unreserved) {
+            decoded.push(character);
+            rest = &escape[3..];
+        } else {
+            decoded.push('%');
+            rest = &escape[1..];
         }
     }
     decoded.push_str(rest);

@@ -1,7 +1,7 @@
 //! Reads `{"api_key":"…"}` as the Go service does: byte for byte what its decoder accepts.
 //!
 //! Go replaces each invalid byte of UTF-8 by U+FFFD, and so does this, before the JSON is parsed;
-//! after that only escaped lone surrogates are left to replace. The parser is serde_json's, which
+//! after that only escaped lone surrogates are left to replace. The parser is `serde_json`'s, which
 //! skips unknown values without recursion, so nesting costs no stack.
 
 use std::borrow::Cow;
@@ -46,9 +46,8 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
     loop {
         let frame = match timeout_at(deadline, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
-            Ok(None) => return parse(&received),
-            // Cut off. The Go decoder stops at the end of the first value, so it would not know.
-            Ok(Some(Err(_))) => return parse(&received),
+            // The end, or cut off: the Go decoder stops after the first value, and would not know.
+            Ok(None | Some(Err(_))) => return parse(&received),
             Err(_) => return parse(&received).map_err(|_| BodyError::TooSlow),
         };
         let Ok(data) = frame.into_data() else { continue };
@@ -59,10 +58,12 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
         received.extend_from_slice(&data);
         // A client that declares more than it sends and waits: answered at once, as by Go. Only
         // once, so that a body that drips in is not parsed again with every drop.
-        if is_first && declared.is_some() && !body.is_end_stream() {
-            if let Ok(key) = parse(&received) {
-                return Ok(key);
-            }
+        if is_first
+            && declared.is_some()
+            && !body.is_end_stream()
+            && let Ok(key) = parse(&received)
+        {
+            return Ok(key);
         }
     }
 }
