@@ -5,6 +5,19 @@ use super::{Refusal, TokenFamily};
 use crate::claims::{Claim, NoClaims};
 
 /// A key that was presented, found and verified, together with its record.
+///
+/// Nobody else can make one, so nobody can have claims signed for a key that was not verified:
+///
+/// ```compile_fail,E0451
+/// use token_exchange::exchange::{Integration, VerifiedKey};
+///
+/// fn forge(
+///     key: token_exchange::api_key::IntegrationApiKey,
+///     record: token_exchange::key_store::IntegrationKey,
+/// ) -> VerifiedKey<Integration> {
+///     VerifiedKey { key, record }
+/// }
+/// ```
 pub struct VerifiedKey<F: TokenFamily> {
     key: F::ApiKey,
     record: F::Record,

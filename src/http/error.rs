@@ -6,7 +6,8 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -58,6 +59,20 @@ pub fn too_late() -> Response {
 
 pub(super) async fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+/// 301, as the Go service in production. A location that no header can hold is no request either.
+pub(super) fn moved(location: String) -> Response {
+    match HeaderValue::try_from(location) {
+        Ok(location) => (StatusCode::MOVED_PERMANENTLY, [(LOCATION, location)]).into_response(),
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+/// The metrics page could not be written.
+pub(super) fn no_page(cause: &prometheus::Error) -> Response {
+    tracing::error!(%cause, "the metrics page could not be written");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
 /// The router adds `Allow`.

@@ -1,20 +1,16 @@
 //! `/metrics`, in the text format of Prometheus, version 0.0.4.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 
+use super::error;
 use crate::telemetry::metrics::Metrics;
 
 pub(super) async fn page(State(metrics): State<Metrics>) -> Response {
+    const CONTENT: &str = "text/plain; version=0.0.4; charset=utf-8";
     match metrics.page() {
-        Ok(page) => {
-            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page).into_response()
-        }
-        Err(error) => {
-            tracing::error!(%error, "the metrics page could not be written");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+        Ok(page) => ([(CONTENT_TYPE, CONTENT)], page).into_response(),
+        Err(cause) => error::no_page(&cause),
     }
 }

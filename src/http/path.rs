@@ -6,16 +6,19 @@
 use std::borrow::Cow;
 
 use axum::extract::Request;
-use axum::http::header::LOCATION;
+use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+
+use super::error;
 
 pub(super) async fn canonical(mut request: Request, next: Next) -> Response {
     let path = request.uri().path();
     if let Some(clean) = cleaned(path) {
-        return redirect(&clean, request.uri().query());
+        let query = request.uri().query();
+        let location = query.map_or_else(|| clean.clone(), |query| format!("{clean}?{query}"));
+        return error::moved(location);
     }
     if let Cow::Owned(decoded) = with_letters_decoded(path) {
         // What cannot be a path stays as it was, and is not found.
@@ -24,15 +27,6 @@ pub(super) async fn canonical(mut request: Request, next: Next) -> Response {
         }
     }
     next.run(request).await
-}
-
-/// 301 as the Go service in production; the query is kept.
-fn redirect(path: &str, query: Option<&str>) -> Response {
-    let location = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-    match HeaderValue::try_from(location) {
-        Ok(location) => (StatusCode::MOVED_PERMANENTLY, [(LOCATION, location)]).into_response(),
-        Err(_) => StatusCode::BAD_REQUEST.into_response(),
-    }
 }
 
 /// The path without empty and dot segments, or `None` if it has none (RFC 3986, section 5.2.4).

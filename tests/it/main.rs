@@ -1,1 +1,8 @@
-fn main() {}
+//! All integration tests, in one binary: a file per subject.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod architecture;
+mod interop;
+mod support;
+mod tokens;

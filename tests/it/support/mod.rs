@@ -1,0 +1,14 @@
+//! What the tests stand on: real emulators, the real binaries, a client that sends exact bytes.
+//!
+//! No rule of the service is stated here, and nothing here is a test.
+
+pub mod emulator;
+pub mod equal;
+pub mod eventually;
+pub mod golden;
+pub mod http_client;
+pub mod operator;
+pub mod service;
+pub mod skip;
+pub mod stand_in;
+pub mod token;
