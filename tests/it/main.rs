@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod architecture;
+mod commands;
+mod dev;
+mod faults;
 mod interop;
+mod secrets;
 mod support;
 mod tokens;

@@ -86,8 +86,7 @@ impl Stage {
     fn set() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let operator = Operator::on_sqlite(&folder.path().join("keys.db"));
-        let created = operator.run(&["create-integration", "-integration-id=acme"]);
-        assert!(created.status.success(), "{}", created.stderr);
+        operator.integration_with_key("acme");
         // The largest tier: a verifier that reads it as a float would change it.
         let api_key = operator.integration_key("acme", i64::MAX);
         let service = operator.serve(Launch::token_exchange().recorded_signing_key());

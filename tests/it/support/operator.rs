@@ -1,5 +1,6 @@
 //! An operator at the command line: makes keys with the real commands, on any store.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -9,31 +10,32 @@ use super::service::{Finished, Launch, Service};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Adds the flags and the environment that name a store.
-type Store = Box<dyn Fn(Launch) -> Launch + Send + Sync>;
-
-/// Runs commands on one store.
+/// Runs commands on one store, which they are told by their environment.
 pub struct Operator {
-    store: Store,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Operator {
     /// Works on an SQLite database.
-    pub fn on_sqlite(path: &std::path::Path) -> Self {
-        let flag = format!("--key-store=sqlite:{}", path.display());
-        Self { store: Box::new(move |launch| launch.arg(&flag)) }
+    pub fn on_sqlite(path: &Path) -> Self {
+        Self { environment: vec![("KEY_STORE", format!("sqlite:{}", path.display()))] }
     }
 
     /// Works on a project of a Datastore emulator.
     pub fn on_datastore(emulator_host: &str, project: &str) -> Self {
-        let (host, project) = (emulator_host.to_owned(), project.to_owned());
-        Self { store: Box::new(move |launch| launch.keys_in(&host, &project)) }
+        let environment = [
+            ("DATASTORE_EMULATOR_HOST", emulator_host),
+            ("PROJECT_ID", project),
+            // The name that the Go tool knows.
+            ("PROJECT", project),
+        ];
+        Self { environment: environment.map(|(name, value)| (name, value.to_owned())).to_vec() }
     }
 
     /// Runs a command to its end, whatever it comes to.
     pub fn run(&self, words: &[&str]) -> Finished {
         let launch = words.iter().fold(Launch::token_exchange(), |launch, word| launch.arg(word));
-        (self.store)(launch).run(WITHIN)
+        self.on_store(launch).run(WITHIN)
     }
 
     /// Runs a command that has to succeed, and reads the JSON that it prints.
@@ -41,6 +43,15 @@ impl Operator {
         let Finished { status, stdout, stderr } = self.run(&[words, &["--output=json"]].concat());
         assert!(status.success(), "{words:?}: {status}\n{stderr}");
         serde_json::from_str(&stdout).expect("the command prints JSON")
+    }
+
+    /// A new integration with a first key; that key.
+    pub fn integration_with_key(&self, integration: &str) -> String {
+        let flag = format!("-integration-id={integration}");
+        let Finished { status, stdout, stderr } = self.run(&["create-integration", &flag]);
+        assert!(status.success(), "{stderr}");
+        let line = stdout.lines().find_map(|line| line.strip_prefix("API Key:"));
+        line.expect("the key is printed").trim().to_owned()
     }
 
     /// A new key of an integration that exists.
@@ -60,7 +71,11 @@ impl Operator {
 
     /// Starts the service on this store.
     pub fn serve(&self, launch: Launch) -> Service {
-        (self.store)(launch).serve()
+        self.on_store(launch).serve()
+    }
+
+    fn on_store(&self, launch: Launch) -> Launch {
+        self.environment.iter().fold(launch, |launch, (name, value)| launch.env(name, value))
     }
 }
 
