@@ -86,9 +86,14 @@ impl Launch {
     /// # Panics
     /// When it has not ended in time.
     pub fn run(self, within: Duration) -> Finished {
+        self.try_run(within).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Runs the process to its end. The error is that it has not ended in time, and what it said.
+    pub fn try_run(self, within: Duration) -> Result<Finished, String> {
         let mut process = self.spawn();
-        let status = process.wait_exit(within);
-        Finished { status, stdout: process.stdout(), stderr: process.stderr() }
+        let status = process.try_wait_exit(within)?;
+        Ok(Finished { status, stdout: process.stdout(), stderr: process.stderr() })
     }
 
     /// Starts the service on free ports, logging JSON, and waits until it listens.
@@ -137,13 +142,20 @@ impl Process {
     /// # Panics
     /// When it does not end in time.
     pub fn wait_exit(&mut self, within: Duration) -> ExitStatus {
+        self.try_wait_exit(within).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Waits for the end of the process. The error is that it did not come, and what was said.
+    pub fn try_wait_exit(&mut self, within: Duration) -> Result<ExitStatus, String> {
         let deadline = Instant::now() + within;
         // Both pipes end when the process does.
         for output in [&self.stdout, &self.stderr] {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(output.wait_for_end(left), "still running after {within:?}: {}", self.stderr());
+            if !output.wait_for_end(left) {
+                return Err(format!("still running after {within:?}: {}", self.stderr()));
+            }
         }
-        self.child.wait().expect("a child can be waited for")
+        self.child.wait().map_err(|error| error.to_string())
     }
 
     pub fn signal(&self, signal: Signal) {
