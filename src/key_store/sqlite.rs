@@ -92,8 +92,8 @@ impl SqliteStore {
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Unavailable> {
-        let ask = move |database: &mut Database| {
-            question(database.connection()?).map_err(|error| database.failed(&error))
+        let ask = move |database: &mut Database, deadline| {
+            question(database.connection(deadline)?).map_err(|error| database.failed(&error))
         };
         match self.readers.run(READ_DEADLINE, ask).await {
             Ok(answer) => answer,
@@ -106,8 +106,8 @@ impl SqliteStore {
         &self,
         change: impl FnOnce(&Connection) -> Result<(), ChangeError> + Send + 'static,
     ) -> Result<(), WriteError> {
-        let make = move |database: &mut Database| {
-            let result = transact(database.connection()?, change);
+        let make = move |database: &mut Database, deadline| {
+            let result = transact(database.connection(deadline)?, change);
             result.map_err(|error| match error {
                 ChangeError::Refused(refusal) => *refusal,
                 ChangeError::Sqlite(error) => database.failed(&error).into(),

@@ -11,5 +11,6 @@ mod golden_http;
 mod golden_metrics;
 mod interop;
 mod secrets;
+mod stores;
 mod support;
 mod tokens;

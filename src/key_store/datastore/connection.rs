@@ -37,7 +37,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 
 /// The bound of what a failure says; a message of a server has none.
-const MAX_DETAIL_CHARACTERS: usize = 300;
+const MAX_DETAIL_CHARACTERS: usize = 1000;
 
 /// One method of the Datastore API.
 pub(super) trait Method: Clone + Send + 'static {
@@ -133,10 +133,10 @@ impl Failure {
             Some(_) => Cause::Cut,
         };
         let kind = match status.code() {
-            Code::Unauthenticated => UnavailableKind::Credentials,
-            Code::DeadlineExceeded | Code::Cancelled => UnavailableKind::TooSlow,
             _ if cause != Cause::Answered => UnavailableKind::Unreachable,
             Code::Unavailable => UnavailableKind::Unreachable,
+            Code::Unauthenticated => UnavailableKind::Credentials,
+            Code::DeadlineExceeded | Code::Cancelled => UnavailableKind::TooSlow,
             Code::PermissionDenied
             | Code::NotFound
             | Code::InvalidArgument

@@ -28,6 +28,8 @@ const SCOPE: &str = "https://www.googleapis.com/auth/datastore";
 /// endpoint with every request, short enough that nobody waits for an operator.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
+const PANICKED: &str = "the source of credentials panicked (is there a CA bundle?)";
+
 /// Types of credentials files that tokens can be had with.
 const TYPES: [&str; 4] =
     ["service_account", "authorized_user", "impersonated_service_account", "external_account"];
@@ -88,7 +90,7 @@ impl TokenSource {
         let (file, asked) = (self.file.clone(), Arc::clone(&generation));
         // A task of its own, because the library can panic; and the caller's no longer than that.
         let asking = tokio::spawn(async move {
-            let headers = asked.headers.get_or_try_init(|| build(file.as_deref())).await?;
+            let headers = asked.headers.get_or_try_init(|| build(file)).await?;
             headers.headers().await.map_err(Refusal::from)
         });
         match AbortOnDropHandle::new(asking).await {
@@ -97,10 +99,7 @@ impl TokenSource {
             Ok(Err(Refusal { reason, passing: false })) => {
                 Err(generation.spent.get_or_init(|| reason).clone())
             }
-            Err(_panicked) => {
-                let reason = "the source of credentials panicked (is there a CA bundle?)";
-                Err(generation.spent.get_or_init(|| reason.to_owned()).clone())
-            }
+            Err(_panicked) => Err(generation.spent.get_or_init(|| PANICKED.to_owned()).clone()),
         }
     }
 
@@ -119,27 +118,40 @@ struct Refusal {
     passing: bool,
 }
 
-impl From<gcloud_sdk::error::Error> for Refusal {
-    fn from(error: gcloud_sdk::error::Error) -> Self {
-        let passing = match error.kind() {
-            ErrorKind::Credentials(error) => error.is_transient(),
-            _ => false,
-        };
-        Self { reason: super::with_causes(&error), passing }
+impl Refusal {
+    fn lasting(error: &dyn std::error::Error) -> Self {
+        Self { reason: super::with_causes(error), passing: false }
     }
 }
 
-async fn build(file: Option<&Path>) -> Result<GoogleAuthHeaders, Refusal> {
-    let credentials = match file {
-        None => Builder::default().with_scopes([SCOPE]).build(),
-        Some(path) => {
-            let json = read(path).map_err(|reason| Refusal { reason, passing: false })?;
-            of_file(json)
+impl From<gcloud_sdk::error::Error> for Refusal {
+    fn from(error: gcloud_sdk::error::Error) -> Self {
+        // That error hides what led to it.
+        match error.kind() {
+            ErrorKind::Credentials(cause) => {
+                Self { passing: cause.is_transient(), ..Self::lasting(cause) }
+            }
+            _ => Self::lasting(&error),
         }
-    };
-    credentials
-        .map(GoogleAuthHeaders::from)
-        .map_err(|error| Refusal { reason: super::with_causes(&error), passing: false })
+    }
+}
+
+async fn build(file: Option<PathBuf>) -> Result<GoogleAuthHeaders, Refusal> {
+    // A mounted file can be as far away as the service that it is mounted from.
+    let building = tokio::task::spawn_blocking(move || match file {
+        None => Builder::default()
+            .with_scopes([SCOPE])
+            .build()
+            .map_err(|error| Refusal::lasting(&error)),
+        Some(path) => {
+            let json = read(&path).map_err(|reason| Refusal { reason, passing: false })?;
+            of_file(json).map_err(|error| Refusal::lasting(&error))
+        }
+    });
+    match building.await {
+        Ok(built) => built.map(GoogleAuthHeaders::from),
+        Err(_panicked) => Err(Refusal { reason: PANICKED.to_owned(), passing: false }),
+    }
 }
 
 fn of_file(json: Value) -> Result<Credentials, build_errors::Error> {

@@ -7,12 +7,15 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::schema;
 use crate::key_store::{Unavailable, UnavailableKind};
+
+/// What is left of a deadline for the answer, after waiting for a lock.
+const REPLY_TIME: Duration = Duration::from_millis(250);
 
 /// What tells one file from another of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,14 +37,18 @@ impl Database {
         Self { path, lock_wait, open: None }
     }
 
-    /// The connection to the file that has the name at this moment.
-    pub(super) fn connection(&mut self) -> Result<&mut Connection, Unavailable> {
+    /// The connection to the file that has the name at this moment. It waits for locks no longer
+    /// than its caller waits for it, so that what was not begun is known to be not done.
+    pub(super) fn connection(&mut self, deadline: Instant) -> Result<&mut Connection, Unavailable> {
         let identity = self.identity()?;
         let open = match self.open.take() {
             Some((connection, opened)) if opened == identity => (connection, opened),
             _ => (self.connect().map_err(|error| unavailable(&error))?, identity),
         };
-        Ok(&mut self.open.insert(open).0)
+        let connection = &mut self.open.insert(open).0;
+        let left = deadline.saturating_duration_since(Instant::now()).saturating_sub(REPLY_TIME);
+        connection.busy_timeout(left.min(self.lock_wait)).map_err(|error| unavailable(&error))?;
+        Ok(connection)
     }
 
     /// Closes after a failure that a new connection may not have, and says what it means.

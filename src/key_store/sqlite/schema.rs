@@ -119,8 +119,9 @@ fn migrate(path: &Path, lock_wait: Duration) -> rusqlite::Result<State> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     configure(&connection, lock_wait)?;
-    // A foreign file is found out before anything in it is changed.
-    let seen = match state(&connection)? {
+    // A foreign file is found out before anything in it is changed. One transaction, because what
+    // is read in it is changed by others.
+    let seen = match state(&*connection.transaction()?)? {
         Ok(seen) => seen,
         Err(refused) => return Ok(refused),
     };

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -51,11 +51,13 @@ impl Workers {
     }
 
     /// Runs a job on one of the threads, or takes it back when its time is over before it began.
+    /// The job is told when that is.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         within: Duration,
-        job: impl FnOnce(&mut Database) -> T + Send + 'static,
+        job: impl FnOnce(&mut Database, Instant) -> T + Send + 'static,
     ) -> Result<T, Interrupted> {
+        let deadline = Instant::now() + within;
         let (reply, answer) = oneshot::channel();
         let claim = Arc::new(Claim::default());
         // A caller that is gone before the job began must not leave work behind either.
@@ -63,7 +65,7 @@ impl Workers {
         let job: Job = Box::new(move |database| {
             if claim.take() {
                 // Nobody may be waiting any more, which is no failure.
-                let _ = reply.send(job(database));
+                let _ = reply.send(job(database, deadline));
             }
         });
         self.queue.try_send(job).map_err(|error| {

@@ -1,0 +1,306 @@
+//! What the documents say is what the program does: flags, metrics, messages, limits, tests.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use token_exchange::exchange::{Autojoin, Integration};
+use token_exchange::telemetry::metrics::Metrics;
+
+use crate::support::service::Launch;
+
+const README: &str = include_str!("../../README.md");
+const ARCHITECTURE: &str = include_str!("../../docs/architecture.md");
+
+const WITHIN: Duration = Duration::from_secs(30);
+
+#[test]
+fn every_flag_of_every_command_is_in_the_readme() {
+    for command in [
+        "serve",
+        "dev",
+        "create-integration",
+        "integration-key create",
+        "organization create",
+        "organization-key create",
+    ] {
+        let flags = flags_of(&help(command));
+        assert!(flags.len() > 4, "{command}: {flags:?}");
+        for flag in flags {
+            let is_told = README.contains(&format!("`-{flag}`"));
+            assert!(is_told, "-{flag} of {command} is not in the README");
+        }
+    }
+}
+
+#[test]
+fn the_configuration_table_has_the_flags_of_serve_their_variables_and_their_defaults() {
+    let help = help("serve");
+    let rows: Vec<[&str; 3]> = rows(section(README, "## Configuration"))
+        .filter(|row| row[0].starts_with("`-"))
+        .map(|row| [0, 1, 2].map(|cell| row[cell].trim_matches('`')))
+        .collect();
+    let told: BTreeSet<String> =
+        rows.iter().map(|[flag, ..]| flag.trim_start_matches('-').to_owned()).collect();
+    assert_eq!(told, flags_of(&help));
+    for [flag, variable, default] in rows {
+        let name = flag.trim_start_matches('-');
+        assert_eq!(variable, name.to_uppercase().replace(['-', '.'], "_"), "{flag}");
+        // A default is told once a flag, before the next flag.
+        let (_, after) = help.split_once(&format!("--{name} ")).unwrap();
+        let about = after.split(" --").next().unwrap();
+        assert!(about.contains(&format!("[default: {default}]")), "{flag}: {about}");
+    }
+}
+
+#[test]
+fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
+    let metrics = Metrics::new().unwrap();
+    metrics.family::<Autojoin>().unwrap().record(StatusCode::OK, WITHIN);
+    metrics.family::<Integration>().unwrap().record(StatusCode::OK, WITHIN);
+    let page = metrics.page().unwrap();
+    let served: BTreeSet<(String, String)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
+        .collect();
+    let told = rows(section(README, "## Metrics"))
+        .filter(|row| row[0].starts_with('`'))
+        .map(|row| (row[0].trim_matches('`').to_owned(), row[1].to_owned()))
+        .collect();
+    assert_eq!(served, told);
+}
+
+#[test]
+fn refusals_to_start_are_in_the_readme_word_for_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let golden = fs::read_to_string("tests/golden/signing-key.jwk").unwrap();
+    let key: serde_json::Value = serde_json::from_str(&golden).unwrap();
+    let changed = |change: fn(&mut serde_json::Map<String, serde_json::Value>)| {
+        let mut key = key.clone();
+        change(key.as_object_mut().unwrap());
+        key.to_string()
+    };
+    let key_files = [
+        "not JSON".to_owned(),
+        changed(|key| key.retain(|name, _| !["d", "p", "q", "dp", "dq", "qi"].contains(&&**name))),
+        changed(|key| drop(key.remove("kid"))),
+        changed(|key| drop(key.insert("kty".to_owned(), "oct".into()))),
+        changed(|key| drop(key.insert("alg".to_owned(), "ES256".into()))),
+    ];
+    let refused = |arguments: &[&str], environment: &[(&str, &str)]| {
+        let launch = Launch::token_exchange().current_dir(folder.path());
+        let launch = arguments.iter().fold(launch, |launch, argument| launch.arg(argument));
+        let launch =
+            environment.iter().fold(launch, |launch, (name, value)| launch.env(name, value));
+        let finished = launch.run(WITHIN);
+        assert_eq!(finished.status.code(), Some(1), "{arguments:?} {}", finished.stderr);
+        finished.stderr.lines().last().unwrap_or_default().to_owned()
+    };
+
+    let mut lines = vec![
+        refused(&["-port=9990"], &[]),
+        refused(&["-port=70000"], &[]),
+        refused(&["-key-store=sqlite:keys.db", "-project-id=x"], &[]),
+        refused(&[], &[("PORT", "")]),
+        refused(&[], &[("K_SERVICE", "auth"), ("DATASTORE_EMULATOR_HOST", "localhost:1")]),
+    ];
+    let at_the_default_path = |line: String| line.replace("key.jwk", "/secrets/jwk-priv.json");
+    lines.push(at_the_default_path(refused(&["-private-key-path=key.jwk"], &[])));
+    for content in key_files {
+        fs::write(folder.path().join("key.jwk"), content).unwrap();
+        lines.push(at_the_default_path(refused(&["-private-key-path=key.jwk"], &[])));
+    }
+    fs::write(folder.path().join("key.jwk"), golden).unwrap();
+    let no_credentials = [("GOOGLE_APPLICATION_CREDENTIALS", "/nothing.json")];
+    lines.push(refused(&["-private-key-path=key.jwk"], &no_credentials));
+
+    for line in lines {
+        assert!(README.contains(&format!("`{line}`")), "not in the README: {line}");
+    }
+}
+
+#[test]
+fn every_reason_to_refuse_a_request_is_in_the_table_of_errors() {
+    let table = section(ARCHITECTURE, "## Errors");
+    let mut reasons = 0;
+    for file in ["exchange.rs", "claims.rs", "signer.rs", "key_store.rs", "http/request_body.rs"] {
+        let text = fs::read_to_string(Path::new("src").join(file)).unwrap();
+        // Words with values in them are told in other words.
+        for reason in between(&text, "#[error(\"", "\")]").filter(|words| !words.contains('{')) {
+            reasons += 1;
+            assert!(table.contains(reason), "{file}: {reason:?} is not in the table");
+        }
+    }
+    assert!(reasons > 10, "the reasons have moved");
+}
+
+#[test]
+fn every_limit_of_the_source_is_in_the_table_with_its_value() {
+    let table = section(ARCHITECTURE, "## Lifetimes and limits");
+    let limits: Vec<Limit> = files_under(Path::new("src")).iter().flat_map(limits_of).collect();
+    assert!(limits.len() > 40, "the limits have moved: {limits:?}");
+    for Limit { file, name, value } in &limits {
+        let place = format!("`{file}` `{name}`");
+        let row = table.lines().find(|row| row.contains(&place));
+        let row = row.unwrap_or_else(|| panic!("{place} is not in the table"));
+        assert!(row.starts_with(&format!("| {value} ")), "{place} is {value}: {row}");
+    }
+}
+
+#[test]
+fn every_place_that_the_table_of_limits_names_exists() {
+    for row in rows(section(ARCHITECTURE, "## Lifetimes and limits")).filter(|row| row.len() == 4) {
+        let mut words = between(row[2], "`", "`");
+        let Some(file) = words.next() else { continue };
+        let text = fs::read_to_string(Path::new("src").join(file)).unwrap_or_default();
+        let name = words.next().unwrap_or_default();
+        let name = name.rsplit("::").next().unwrap_or_default();
+        assert!(!text.is_empty() && text.contains(name), "there is no {}", row[2]);
+    }
+}
+
+#[test]
+fn every_test_that_guards_an_invariant_exists() {
+    let mut tests = 0;
+    for span in between(section(ARCHITECTURE, "## Invariants"), "`", "`") {
+        let Some((subject, name)) = span.split_once("::") else { continue };
+        if !subject.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_') {
+            continue;
+        }
+        tests += 1;
+        let head = Path::new("tests/it").join(subject).with_extension("rs");
+        let rooms = files_under(&head.with_extension(""));
+        let is_there = std::iter::once(&head).chain(&rooms).any(|file| {
+            let text = fs::read_to_string(file).unwrap_or_default();
+            text.contains(&format!("fn {name}("))
+        });
+        assert!(is_there, "there is no test {span}");
+    }
+    assert!(tests > 15, "the invariants have moved");
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    for document in
+        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/architecture.md"]
+    {
+        let text = fs::read_to_string(document).unwrap();
+        for link in between(&text, "](", ")").filter(|link| !link.contains("://")) {
+            let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+            let target = Path::new(document).parent().unwrap().join(file);
+            let target = if file.is_empty() { PathBuf::from(document) } else { target };
+            let linked = fs::read_to_string(&target);
+            let linked = linked.unwrap_or_else(|_| panic!("{document}: {link} leads nowhere"));
+            let is_heading = |line: &str| {
+                line.starts_with('#') && anchor(line.trim_start_matches('#').trim()) == heading
+            };
+            let is_there = heading.is_empty() || linked.lines().any(is_heading);
+            assert!(is_there, "{document}: there is no heading {link}");
+        }
+    }
+}
+
+/// What `--help` says of a command, in one line.
+fn help(command: &str) -> String {
+    let launch = command.split(' ').fold(Launch::token_exchange(), Launch::arg);
+    let finished = launch.arg("--help").run(WITHIN);
+    finished.stderr.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn flags_of(help: &str) -> BTreeSet<String> {
+    let (_, options) = help.split_once("Options:").expect("the help has a list of options");
+    let flags = options.split(' ').filter_map(|word| word.strip_prefix("--"));
+    flags.filter(|flag| *flag != "help").map(str::to_owned).collect()
+}
+
+/// A part of a document: from its heading to the next of the same level.
+fn section<'a>(document: &'a str, heading: &str) -> &'a str {
+    let (_, rest) = document
+        .split_once(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("there is no part {heading}"));
+    rest.split("\n## ").next().unwrap_or(rest)
+}
+
+/// The cells of the rows of all tables.
+fn rows(text: &str) -> impl Iterator<Item = Vec<&str>> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
+    lines.map(|line| line.split('|').map(str::trim).collect())
+}
+
+fn between<'a>(text: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (_, begun) = rest.split_once(before)?;
+        let (found, left) = begun.split_once(after)?;
+        rest = left;
+        Some(found)
+    })
+}
+
+/// The anchor that GitHub gives a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+#[derive(Debug)]
+struct Limit {
+    /// Relative to `src`.
+    file: String,
+    name: String,
+    /// As the table writes it.
+    value: String,
+}
+
+/// The constants of a file, and the fields of its constants, that are a time, a size or a number.
+fn limits_of(file: &PathBuf) -> Vec<Limit> {
+    let text = fs::read_to_string(file).unwrap();
+    let file = file.strip_prefix("src").unwrap().display().to_string();
+    let of_line = |line: &str| {
+        let line = line.trim();
+        let (name, value) = match line.split_once("const ") {
+            Some((_, constant)) => {
+                let (name, rest) = constant.split_once(": ")?;
+                let (kind, value) = rest.strip_suffix(';')?.split_once(" = ")?;
+                ["Duration", "usize", "u64", "i32"].contains(&kind).then_some((name, value))?
+            }
+            None if file.starts_with("http/server") => line.strip_suffix(',')?.split_once(": ")?,
+            None => return None,
+        };
+        Some(Limit { file: file.clone(), name: name.to_owned(), value: as_written(value)? })
+    };
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().filter_map(of_line).collect()
+}
+
+/// `Duration::from_secs(5)` as `5 s`, `16 * 1024` as `16 KiB`, `2048` as `2,048`.
+fn as_written(value: &str) -> Option<String> {
+    let argument = |function| value.strip_prefix(function)?.strip_suffix(')');
+    let (number, unit) = if let Some(seconds) = argument("Duration::from_secs(") {
+        (seconds, " s")
+    } else if let Some(millis) = argument("Duration::from_millis(") {
+        (millis, " ms")
+    } else if let Some(kibibytes) = value.strip_suffix(" * 1024") {
+        (kibibytes, " KiB")
+    } else {
+        (value, "")
+    };
+    let number: u64 = number.parse().ok()?;
+    let written = match number {
+        0..1000 => number.to_string(),
+        _ => format!("{},{:03}", number / 1000, number % 1000),
+    };
+    Some(written + unit)
+}
+
+fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| if path.is_dir() { files_under(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}

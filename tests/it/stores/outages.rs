@@ -1,0 +1,253 @@
+//! What Datastore may fail at, and that none of it is ever taken for an absence.
+
+use std::time::{Duration, Instant};
+
+use gcloud_sdk::google::datastore::v1::query_result_batch::MoreResultsType;
+use gcloud_sdk::google::datastore::v1::run_query_request::QueryType;
+use gcloud_sdk::google::datastore::v1::{
+    Entity, EntityResult, Key, LookupRequest, LookupResponse, QueryResultBatch, RunQueryRequest,
+    RunQueryResponse,
+};
+use gcloud_sdk::tonic::{Code, Status};
+use token_exchange::key_store::datastore::DatastoreStore;
+use token_exchange::key_store::{
+    Answer, KeyAdmin as _, KeyStore as _, Unavailable, UnavailableKind, WriteError,
+};
+
+use super::engine::{self, connect, integration_id, key_id, organization_key};
+use super::grpc::{Reply, StandIn, reply};
+use super::wire::{Fate, Proxy};
+use crate::support::stand_in::{RefusingStore, SilentStore};
+
+/// The longest that a caller may wait, and what a busy machine may add.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4 + 1);
+const ORGANIZATION_KEY: &str = "a-key-that-must-not-be-repeated";
+
+#[tokio::test]
+async fn an_address_that_refuses_is_unavailable() {
+    let server = RefusingStore::start();
+    let store = connect(&server.host(), "project");
+    assert_unavailable(&store, UnavailableKind::Unreachable).await;
+    let refused = store.create_organization(&engine::new_organization("mlab")).await;
+    assert!(matches!(refused, Err(WriteError::Unavailable(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_silent_server_is_unavailable_in_time() {
+    let server = SilentStore::start();
+    assert_unavailable(&connect(&server.host(), "project"), UnavailableKind::TooSlow).await;
+}
+
+#[tokio::test]
+async fn no_code_of_grpc_is_an_absence() {
+    use UnavailableKind::{Credentials, Failed, Refused, TooSlow, Unreachable};
+    let codes = [
+        (Code::Cancelled, TooSlow),
+        (Code::Unknown, Failed),
+        (Code::InvalidArgument, Refused),
+        (Code::DeadlineExceeded, TooSlow),
+        (Code::NotFound, Refused),
+        (Code::AlreadyExists, Refused),
+        (Code::PermissionDenied, Refused),
+        (Code::ResourceExhausted, Refused),
+        (Code::FailedPrecondition, Refused),
+        (Code::Aborted, Failed),
+        (Code::OutOfRange, Refused),
+        (Code::Unimplemented, Refused),
+        (Code::Internal, Failed),
+        (Code::Unavailable, Unreachable),
+        (Code::DataLoss, Failed),
+        (Code::Unauthenticated, Credentials),
+    ];
+    for (code, kind) in codes {
+        let server = StandIn::start(move |_, _| Err(Status::new(code, "no"))).await;
+        assert_unavailable(&connect(&server.address(), "project"), kind).await;
+    }
+}
+
+#[tokio::test]
+async fn an_error_never_repeats_the_key_of_an_organization() {
+    // A server that quotes all that it is sent, as an error of validation might.
+    let server =
+        StandIn::start(|_, call| Err(Status::new(Code::InvalidArgument, call.quoted()))).await;
+    let store = connect(&server.address(), "project");
+    let error = store.organization_key(&organization_key(ORGANIZATION_KEY)).await.unwrap_err();
+    assert!(server.calls()[0].quoted().contains(ORGANIZATION_KEY));
+    assert!(!format!("{error} {error:?}").contains(ORGANIZATION_KEY));
+    assert_eq!(error.detail, "InvalidArgument");
+
+    // But ids of an integration are no secrets, and the operator needs the words.
+    let server = StandIn::start(|_, _| Err(Status::new(Code::PermissionDenied, "no role"))).await;
+    let store = connect(&server.address(), "project");
+    let error = ask_integration_key(&store).await.unwrap_err();
+    assert_eq!(error.detail, "PermissionDenied: no role");
+}
+
+#[tokio::test]
+async fn a_passing_failure_is_tried_again() {
+    let codes = [Code::Unavailable, Code::DeadlineExceeded, Code::Aborted, Code::Internal];
+    for code in codes {
+        let server = StandIn::start(move |number, _| match number {
+            0 | 1 => Err(Status::new(code, "not now")),
+            _ => reply(&missing()),
+        })
+        .await;
+        let store = connect(&server.address(), "project");
+        assert_eq!(ask_integration_key(&store).await.unwrap(), Answer::Absent, "{code:?}");
+        assert_eq!(server.calls().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_lasting_failure_is_not_tried_again_and_a_passing_one_not_for_ever() {
+    for (code, attempts) in [(Code::PermissionDenied, 1), (Code::NotFound, 1), (Code::Internal, 3)]
+    {
+        let server = StandIn::start(move |_, _| Err(Status::new(code, "no"))).await;
+        ask_integration_key(&connect(&server.address(), "project")).await.unwrap_err();
+        assert_eq!(server.calls().len(), attempts, "{code:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deferred_lookup_is_asked_again() {
+    let server = StandIn::start(|number, call| {
+        let keys = call.message::<LookupRequest>().keys;
+        assert_eq!(keys.len(), 1);
+        match number {
+            0 => reply(&LookupResponse { deferred: keys, ..LookupResponse::default() }),
+            _ => reply(&missing()),
+        }
+    })
+    .await;
+    let store = connect(&server.address(), "project");
+    assert_eq!(ask_integration_key(&store).await.unwrap(), Answer::Absent);
+    assert_eq!(server.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_lookup_deferred_for_ever_and_one_without_any_answer_are_unavailable() {
+    let server = StandIn::start(|_, call| {
+        let keys = call.message::<LookupRequest>().keys;
+        reply(&LookupResponse { deferred: keys, ..LookupResponse::default() })
+    })
+    .await;
+    let store = connect(&server.address(), "project");
+    assert_eq!(ask_integration_key(&store).await.unwrap_err().kind, UnavailableKind::TooSlow);
+
+    let server = StandIn::start(|_, _| reply(&LookupResponse::default())).await;
+    let store = connect(&server.address(), "project");
+    assert_eq!(ask_integration_key(&store).await.unwrap_err().kind, UnavailableKind::Failed);
+}
+
+#[tokio::test]
+async fn an_unfinished_query_goes_on_from_its_cursor() {
+    let server = StandIn::start(|number, call| {
+        let Some(QueryType::Query(query)) = call.message::<RunQueryRequest>().query_type else {
+            panic!("no query")
+        };
+        match number {
+            0 => batch(MoreResultsType::NotFinished, b"here"),
+            1 => {
+                assert_eq!(query.start_cursor, b"here");
+                batch(MoreResultsType::NoMoreResults, b"")
+            }
+            _ => panic!("asked too often"),
+        }
+    })
+    .await;
+    let store = connect(&server.address(), "project");
+    let answer = store.organization_key(&organization_key(ORGANIZATION_KEY)).await;
+    assert_eq!(answer.unwrap(), Answer::Absent);
+    assert_eq!(server.calls().len(), 2);
+}
+
+#[tokio::test]
+async fn a_query_that_does_not_say_whether_it_is_finished_is_unavailable() {
+    let unfinished = [
+        batch(MoreResultsType::Unspecified, b""),
+        batch(MoreResultsType::NotFinished, b"on and on"),
+        reply(&RunQueryResponse::default()),
+    ];
+    for answer in unfinished {
+        let server = StandIn::start(move |_, _| answer.clone()).await;
+        let store = connect(&server.address(), "project");
+        store.organization_key(&organization_key(ORGANIZATION_KEY)).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn every_call_says_which_project_it_is_for() {
+    let server = StandIn::start(|_, _| reply(&missing())).await;
+    let store = connect(&server.address(), "example.org:project");
+    ask_integration_key(&store).await.unwrap();
+    let call = &server.calls()[0];
+    assert_eq!(call.headers["x-goog-request-params"], "project_id=example.org%3Aproject");
+    assert_eq!(call.message::<LookupRequest>().project_id, "example.org:project");
+    assert!(!call.headers.contains_key("authorization"));
+}
+
+#[tokio::test]
+async fn a_connection_that_died_in_silence_is_left_for_a_new_one() {
+    let server = StandIn::start(|_, _| reply(&missing())).await;
+    // Enough for one answer; then it is as if the network had forgotten the connection.
+    let proxy = Proxy::start(&server.address(), |number| match number {
+        0 => Fate::SilentAfterAnswers(1),
+        _ => Fate::Through,
+    })
+    .await;
+    let store = connect(&proxy.address, "project");
+    for _ in 0..3 {
+        assert_eq!(ask_integration_key(&store).await.unwrap(), Answer::Absent);
+    }
+    assert_eq!(proxy.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_used_again() {
+    let server = StandIn::start(|_, _| reply(&missing())).await;
+    let proxy = Proxy::start(&server.address(), |number| match number {
+        0..6 => Fate::Refused,
+        _ => Fate::Through,
+    })
+    .await;
+    let store = connect(&proxy.address, "project");
+    assert_eq!(ask_integration_key(&store).await.unwrap_err().kind, UnavailableKind::Unreachable);
+    assert_eq!(ask_integration_key(&store).await.unwrap_err().kind, UnavailableKind::Unreachable);
+    assert_eq!(ask_integration_key(&store).await.unwrap(), Answer::Absent);
+}
+
+async fn ask_integration_key(
+    store: &DatastoreStore,
+) -> Result<Answer<token_exchange::key_store::IntegrationKey>, Unavailable> {
+    store.integration_key(&integration_id("acme"), &key_id("ki_first")).await
+}
+
+/// Both questions, each answered in time.
+async fn assert_unavailable(store: &DatastoreStore, kind: UnavailableKind) {
+    let began = Instant::now();
+    let key = organization_key(ORGANIZATION_KEY);
+    let (integration, organization) =
+        tokio::join!(ask_integration_key(store), store.organization_key(&key));
+    for error in [integration.unwrap_err(), organization.unwrap_err()] {
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(!error.to_string().contains(ORGANIZATION_KEY));
+    }
+    assert!(began.elapsed() < ANSWER_WITHIN, "{:?}", began.elapsed());
+}
+
+fn missing() -> LookupResponse {
+    let entity = Entity { key: Some(Key::default()), ..Entity::default() };
+    let missing = EntityResult { entity: Some(entity), ..EntityResult::default() };
+    LookupResponse { missing: vec![missing], ..LookupResponse::default() }
+}
+
+fn batch(more: MoreResultsType, cursor: &[u8]) -> Reply {
+    reply(&RunQueryResponse {
+        batch: Some(QueryResultBatch {
+            more_results: more.into(),
+            end_cursor: cursor.to_vec(),
+            ..QueryResultBatch::default()
+        }),
+        ..RunQueryResponse::default()
+    })
+}
