@@ -14,8 +14,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::schema;
 use crate::key_store::{Unavailable, UnavailableKind};
 
-/// What is left of a deadline for the answer, after waiting for a lock.
-const REPLY_TIME: Duration = Duration::from_millis(250);
+/// What is left of a deadline for the answer, after waiting for a lock. SQLite counts the pauses
+/// that it meant to make; on a busy machine they are longer.
+const REPLY_TIME: Duration = Duration::from_secs(1);
 
 /// What tells one file from another of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
