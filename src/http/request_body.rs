@@ -188,3 +188,71 @@ impl<'de> Visitor<'de> for TextOrNull {
         Text.deserialize(deserializer).map(Some)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn key_in(body: impl AsRef<[u8]>) -> Result<String, BodyError> {
+        parse(body.as_ref()).map(|key| key.expose_secret().to_owned())
+    }
+
+    #[test]
+    fn each_invalid_byte_becomes_one_replacement_character() {
+        for (bytes, replaced) in [
+            (&b"a\xffb"[..], "a\u{fffd}b"),
+            (b"a\xc0\xafb", "a\u{fffd}\u{fffd}b"),
+            // A truncated character of three bytes, and a surrogate in UTF-8.
+            (b"a\xe2\x82b", "a\u{fffd}\u{fffd}b"),
+            (b"a\xed\xa0\x80b", "a\u{fffd}\u{fffd}\u{fffd}b"),
+        ] {
+            let body = [b"{\"api_key\":\"", bytes, b"\"}"].concat();
+            assert_eq!(key_in(&body).as_deref(), Ok(replaced), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn each_escaped_lone_surrogate_becomes_one_replacement_character() {
+        for (escaped, replaced) in [
+            (r"a\ud800b", "a\u{fffd}b"),
+            (r"a\udc00\ud800b", "a\u{fffd}\u{fffd}b"),
+            (r"\ud800\ud800", "\u{fffd}\u{fffd}"),
+            (r"\ud800\u0061", "\u{fffd}a"),
+            (r"\ud83d\udd11", "🔑"),
+            (r"\ud800\ud83d\udd11", "\u{fffd}🔑"),
+            ("\\ud800\u{fffd}", "\u{fffd}\u{fffd}"),
+        ] {
+            let body = format!(r#"{{"api_key":"{escaped}"}}"#);
+            assert_eq!(key_in(&body).as_deref(), Ok(replaced), "{escaped}");
+        }
+    }
+
+    #[test]
+    fn nesting_costs_no_stack() {
+        let depth = (MAX_BODY_BYTES - 20) / 2;
+        let body = format!(r#"{{"a":{}{},"api_key":"k"}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(key_in(&body).as_deref(), Ok("k"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = key_in(&body);
+        }
+
+        #[test]
+        fn a_key_comes_out_as_it_was_written(key in any::<String>(), extra in any::<String>()) {
+            let members = serde_json::json!({ "API_KEY": key, "x": [extra, { "api_key": null }] });
+            prop_assert_eq!(key_in(members.to_string()), Ok(key));
+        }
+
+        #[test]
+        fn what_follows_the_first_value_is_not_looked_at(rest in proptest::collection::vec(any::<u8>(), 0..50)) {
+            let body = [br#"{"api_key":"k"}"#, rest.as_slice()].concat();
+            prop_assert_eq!(key_in(&body), Ok("k".to_owned()));
+        }
+    }
+}
