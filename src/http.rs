@@ -48,7 +48,6 @@ pub fn service(
 }
 
 /// The metrics port.
-#[must_use]
 pub fn metrics(metrics: Metrics) -> Router {
     Router::new()
         .route("/metrics", any(metrics_page::page).with_state(metrics))

@@ -56,15 +56,16 @@ pub struct Limits {
 impl Limits {
     /// What the service runs with.
     pub const PRODUCTION: Self = Self {
-        // The two packets of a head, one of them lost and sent again twice.
+        // The packets of a head, one of them lost and sent again after one and after two seconds.
         head: Duration::from_secs(5),
         // Load balancers of Google Cloud reuse a connection for up to 600 s: were we the first to
         // close it, a request on its way would be lost.
         idle: Duration::from_secs(620),
         // A mobile client that changes cells is back within seconds.
         write_stall: Duration::from_secs(10),
-        // Idle, each costs about 12 KiB with its share of the kernel: 96 MiB of the 256 MiB.
-        connections: 8192,
+        // Idle, each costs about 17 KiB with its share of the kernel: 68 MiB of the 256 MiB. A
+        // front end sends an instance of Cloud Run 1,000 requests at once at most.
+        connections: 4096,
         // A round trip to the other side of the world and one retransmission.
         linger: Duration::from_secs(1),
         // Enough for a client that sends a body somewhat too large in one go.

@@ -41,6 +41,7 @@ pub fn start(format: LogFormat, level: Level) -> io::Result<()> {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
+    log_panics();
     if is_json {
         builder.event_format(CloudLogging).finish().try_init().map_err(io::Error::other)
     } else {
@@ -51,6 +52,15 @@ pub fn start(format: LogFormat, level: Level) -> io::Result<()> {
             .try_init()
             .map_err(io::Error::other)
     }
+}
+
+/// A panic becomes an event like any other, with its place and without its message, which can hold
+/// anything.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "a defect of the service: it panicked; please report it");
+    }));
 }
 
 /// Writes each line in one go, so that lines of several threads do not mix.

@@ -29,7 +29,7 @@ const BODY: &str = r#"{"api_key":"any"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panicking_request_is_a_counted_500_and_the_service_goes_on() {
-    let ports = serve(Arc::new(BrokenStore::Panics)).await;
+    let ports = serve(Arc::new(BrokenStore::Panics));
     for _ in 0..2 {
         let answer = ports.post("/v0/token/autojoin").await;
         assert_eq!(answer.status, 500);
@@ -43,7 +43,7 @@ async fn a_panicking_request_is_a_counted_500_and_the_service_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_could_not_be_found_out_is_503_with_retry_after_and_never_cached() {
-    let ports = serve(Arc::new(BrokenStore::IsAway)).await;
+    let ports = serve(Arc::new(BrokenStore::IsAway));
     let answer = ports.post("/v0/token/autojoin").await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("retry-after"), Some("1"));
@@ -190,7 +190,7 @@ struct Ports {
     metrics: String,
 }
 
-async fn serve(store: Arc<dyn KeyStore>) -> Ports {
+fn serve(store: Arc<dyn KeyStore>) -> Ports {
     let key_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/signing-key.jwk");
     let signer = Arc::new(Signer::new(KeyFile::at(key_file).load().unwrap()));
     let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));

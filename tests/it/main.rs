@@ -11,6 +11,7 @@ mod golden_http;
 mod golden_metrics;
 mod interop;
 mod secrets;
+mod server;
 mod stores;
 mod support;
 mod tokens;

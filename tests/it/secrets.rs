@@ -107,7 +107,7 @@ fn abuse(service: &Service, integration: &str, organization: &str, heard: &mut H
         }
         for method in ["GET", "PUT", "DELETE", "OPTIONS", "PATCH"] {
             let mut request = Request::post(&target, json(integration));
-            request.method = method.to_owned();
+            method.clone_into(&mut request.method);
             heard.answer(service, &request.header("Authorization", organization));
         }
         heard.answer(service, &Request::post(&format!("{target}?api_key={integration}"), "{"));

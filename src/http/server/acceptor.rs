@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Rules;
 use super::connection;
-use super::conversation::Conversation;
+use super::conversation::{Conversation, Dispensable};
 use super::listener::{Listener, refuse_new_connections};
 
 /// The pause after a failed accept: long enough not to spin, short enough not to be noticed.
@@ -76,21 +77,25 @@ impl Acceptor {
         if let Err(error) = refuse_new_connections(&self.listener) {
             tracing::debug!(%error, "the port cannot be closed to new connections alone");
         }
-        let arrival = times.schedule.last_arrival;
-        self.admit_until_quiet(arrival, times.port_closes() + 10 * arrival).await;
+        self.admit_until_quiet(times.schedule.last_arrival, times.deadline()).await;
 
-        let Self { listener, mut tasks, next, .. } = self;
+        let Self { listener, mut tasks, .. } = self;
         drop(listener);
-        drop(next);
         let all = async { while tasks.join_next().await.is_some() {} };
         if timeout_at(times.end(), all).await.is_err() {
             tracing::warn!(connections = tasks.len(), "the drain ends before its connections");
         }
     }
 
-    /// Admits connections until none has come for a while, or the time is over.
+    /// Admits connections until none has come for a while and all have room, or the time is over.
     async fn admit_until_quiet(&mut self, quiet: Duration, last: Instant) {
-        while timeout_at(last.min(Instant::now() + quiet), self.admit()).await.is_ok() {}
+        loop {
+            let pause = last.min(Instant::now() + quiet);
+            let is_quiet = timeout_at(pause, self.admit()).await.is_err() && self.next.is_none();
+            if is_quiet || Instant::now() >= last {
+                return;
+            }
+        }
     }
 
     /// Admits one connection. May be cancelled: a connection that was accepted is not lost.
@@ -99,7 +104,7 @@ impl Acceptor {
             self.next = Some(self.accept().await);
         }
         while self.open.len() >= self.rules.limits.connections {
-            self.evict_one();
+            self.evict_one(|_| true);
             let _ = timeout(LOOK_AGAIN, self.one_ended()).await;
         }
         if let Some(stream) = self.next.take() {
@@ -123,15 +128,20 @@ impl Acceptor {
         }
     }
 
-    /// Waits before the next try: most likely there are no more files to open, so until a
-    /// connection ends.
+    /// Waits before the next try, until a connection ends at most.
+    ///
+    /// Without files to open Linux reports so even if nobody wants to connect. An idle connection
+    /// is worth less than a free file then; one that waits for its first request may be the one
+    /// that took the last.
     async fn back_off(&mut self, error: &io::Error) {
         let pause = self.pause.unwrap_or_else(|| {
             tracing::warn!(%error, "connections cannot be accepted");
             FIRST_PAUSE
         });
         self.pause = Some(LONGEST_PAUSE.min(2 * pause));
-        self.evict_one();
+        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE)) {
+            self.evict_one(Dispensable::is_idle);
+        }
         tokio::select! {
             () = sleep(pause) => {}
             () = self.one_ended(), if !self.tasks.is_empty() => {}
@@ -153,12 +163,14 @@ impl Acceptor {
     }
 
     /// Ends the connection idle longest; if none is idle, the one that has waited longest for the
-    /// head of a request; if none waits either, none.
+    /// head of a request; if none waits either, none. Of those alone that `may` go.
     ///
-    /// Looks at all of them, some 100 us for 8192: about what accepting a connection costs.
-    fn evict_one(&self) {
+    /// Looks at all of them: a few times what accepting a connection costs, at 4096 of them, and
+    /// only while the port is full. An order kept up to date would cost every request.
+    fn evict_one(&self, may: impl Fn(&Dispensable) -> bool) {
         let ranked = self.open.values().filter_map(|one| Some((one.dispensable()?, one)));
-        if let Some((_, conversation)) = ranked.max_by_key(|(rank, _)| *rank) {
+        let eligible = ranked.filter(|(rank, _)| may(rank));
+        if let Some((_, conversation)) = eligible.max_by_key(|(rank, _)| *rank) {
             conversation.evict();
         }
     }

@@ -18,10 +18,10 @@ use super::exchange::Exchange;
 use super::linger::linger;
 use super::wire::Wire;
 
-/// The longest head of a request, in bytes, and the most that waits to be written: what front ends
-/// let through, and for all [`Limits::connections`](super::Limits::connections) together still
-/// no more than a few hundred MiB.
-const BUFFER: usize = 64 * 1024;
+/// The longest head of a request, in bytes, and the most that waits to be written: front ends let
+/// no longer one through, and for all [`Limits::connections`](super::Limits::connections) together
+/// it is half of the memory that the service is given.
+const BUFFER: usize = 32 * 1024;
 
 /// Serves one connection to its end.
 pub(super) async fn serve(
@@ -36,6 +36,8 @@ pub(super) async fn serve(
     let mut http = http1::Builder::new()
         // A client that ends its side after its request still waits for the answer.
         .half_close(true)
+        // As Go writes them: a client that compares bytes is wrong, and is there.
+        .title_case_headers(true)
         .max_buf_size(BUFFER)
         // It would count idle time; ours begins with the first byte.
         .header_read_timeout(None)

@@ -67,6 +67,12 @@ pub(super) struct Dispensable {
     since: Reverse<Instant>,
 }
 
+impl Dispensable {
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle
+    }
+}
+
 impl Conversation {
     /// A connection that has just been opened.
     pub(super) fn open() -> Self {
