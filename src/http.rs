@@ -1,6 +1,6 @@
 //! The router: four routes, and the layers around them.
 //!
-//! No rule about keys lives here; every status code is decided in [`error`].
+//! No rule about keys lives here; every status code is decided in `error`.
 
 mod error;
 mod jwks;

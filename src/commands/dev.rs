@@ -12,12 +12,12 @@ use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 
 use super::create::new_integration_key;
-use super::serve::{Listeners, Service};
+use super::serve::{Listeners, Service, bind};
 use super::{Outcome, print};
 use crate::api_key::{
     IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
 };
-use crate::config::{KeyStoreChoice, Platform, ServeConfig, ServeFlags, StoreConfig};
+use crate::config::{KeyStoreChoice, Platform, ServeFlags, StoreConfig};
 use crate::environment::System;
 use crate::http::server::{ListenAddress, Listener};
 use crate::key_store::{
@@ -28,7 +28,6 @@ use crate::telemetry::logs;
 
 const FOLDER: &str = ".token-exchange";
 const DEMO: &str = "demo";
-const USUAL_PORT: u16 = 8080;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -38,35 +37,41 @@ pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Outcome {
                     (K_SERVICE is set): deploy `token-exchange serve`"
             .into());
     }
+    if flags.store.key_store.is_some() {
+        // Demo keys in a store that people rely on would be keys that anybody can have.
+        return Err(
+            "dev has a store of its own; leave -key-store (KEY_STORE) out, or use `serve`".into()
+        );
+    }
     logs::start(flags.log_format, flags.log_level())?;
     let folder = Folder::open(Path::new(FOLDER))?;
-    let port_is_free_to_choose = flags.port.is_none();
-    let metrics_port_is_free_to_choose = flags.metrics_address.is_none();
+    let chosen = Chosen { port: flags.port.is_some(), metrics: flags.metrics_address.is_some() };
     flags.private_key_path.get_or_insert_with(|| folder.path.join("signing-key.jwk"));
-    flags.store.key_store.get_or_insert(KeyStoreChoice::Sqlite(folder.path.join("keys.db")));
-    let mut config = flags.resolve(platform)?;
+    flags.store.key_store = Some(KeyStoreChoice::Sqlite(folder.path.join("keys.db")));
+    let config = flags.resolve(platform)?;
 
     folder.signing_key(config.key_file.path())?;
     let keys = folder.demo_keys(&config.store).await?;
     let service = Service::prepare(&config)?;
-    let listeners = listen(&mut config, port_is_free_to_choose, metrics_port_is_free_to_choose)?;
-    print(&page(&listeners, &config, &keys)?)?;
+    let (listener, moved) = listen(&config.address, chosen.port)?;
+    let (metrics, _) = listen(&config.metrics_address, chosen.metrics)?;
+    let listeners = Listeners { service: listener, metrics };
+    print(&page(&listeners, &config.address, moved, &keys)?)?;
     service.run(listeners).await
 }
 
-/// The usual ports, or free ones where they are taken and nobody asked for them.
-fn listen(
-    config: &mut ServeConfig,
-    any_port: bool,
-    any_metrics_port: bool,
-) -> Result<Listeners, String> {
-    if any_port && Listener::bind(&config.address).is_err() {
-        config.address = ListenAddress::all_interfaces(0);
+/// Which addresses somebody asked for.
+struct Chosen {
+    port: bool,
+    metrics: bool,
+}
+
+/// The address, or a free port in place of the usual one where that is taken. Tells whether it is.
+fn listen(address: &ListenAddress, is_chosen: bool) -> Result<(Listener, bool), String> {
+    match bind(address) {
+        Err(_) if !is_chosen => Ok((bind(&ListenAddress::all_interfaces(0))?, true)),
+        outcome => Ok((outcome?, false)),
     }
-    if any_metrics_port && Listener::bind(&config.metrics_address).is_err() {
-        config.metrics_address = ListenAddress::all_interfaces(0);
-    }
-    Listeners::bind(config)
 }
 
 /// What the folder remembers of the demo keys: the store holds only their hashes.
@@ -163,15 +168,16 @@ fn write_private(path: &Path, text: &str) -> Result<(), Error> {
 }
 
 /// What to know and what to paste.
-fn page(listeners: &Listeners, config: &ServeConfig, keys: &DemoKeys) -> io::Result<String> {
+fn page(
+    listeners: &Listeners,
+    wanted: &ListenAddress,
+    moved: bool,
+    keys: &DemoKeys,
+) -> io::Result<String> {
     let port = listeners.service.local_addr()?.port();
     let metrics_port = listeners.metrics.local_addr()?.port();
     let url = format!("http://localhost:{port}");
-    let moved = if port == USUAL_PORT || config.address.port() != 0 {
-        String::new()
-    } else {
-        format!("  (port {USUAL_PORT} is taken)")
-    };
+    let moved = if moved { format!("   (port {} is taken)", wanted.port()) } else { String::new() };
     let DemoKeys { integration, organization } = keys;
     Ok(format!(
         r#"

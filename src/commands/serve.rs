@@ -83,7 +83,7 @@ impl Listeners {
     }
 }
 
-fn bind(address: &ListenAddress) -> Result<Listener, String> {
+pub(super) fn bind(address: &ListenAddress) -> Result<Listener, String> {
     Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))
 }
 

@@ -16,7 +16,7 @@ use super::{ConfigError, Platform, StoreConfig, go_style};
 /// Without a command it serves, with the flags and the environment of `serve`. Flags may be
 /// written with one dash or two, with `=` or with a space before the value.
 #[derive(Debug, Parser)]
-#[command(name = "token-exchange", version, disable_help_subcommand = true, styles = Styles::plain())]
+#[command(name = "token-exchange", version, propagate_version = true, disable_help_subcommand = true, styles = Styles::plain())]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,

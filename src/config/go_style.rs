@@ -3,6 +3,8 @@
 //! `-name value`, `-name=value` and both with two dashes are the same; the word after a flag is
 //! its value, even if it begins with a dash.
 
+use std::num::IntErrorKind;
+
 use clap::ArgAction;
 
 /// Commands of the Go tools: they ignore words after the flags, and everything after `--`.
@@ -116,11 +118,17 @@ pub(super) fn integer(text: &str) -> Result<i64, String> {
         if radix == 10 { digits } else { digits.strip_prefix('_').unwrap_or(digits) };
     let groups_are_whole = after_prefix.split('_').all(|group| !group.is_empty());
     let plain = after_prefix.replace('_', "");
-    if !groups_are_whole || !plain.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err("not an integer".to_owned());
+    // The sign stands before the prefix, and only there.
+    if !groups_are_whole || plain.starts_with(['+', '-']) {
+        return Err("it is no integer".to_owned());
     }
     let signed = if negative { format!("-{plain}") } else { plain };
-    i64::from_str_radix(&signed, radix).map_err(|error| error.to_string())
+    i64::from_str_radix(&signed, radix).map_err(|error| match error.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => {
+            "it is out of the range of 64 bits".to_owned()
+        }
+        _ => "it is no integer".to_owned(),
+    })
 }
 
 #[cfg(test)]

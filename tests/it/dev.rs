@@ -78,6 +78,20 @@ fn dev_does_not_run_on_cloud_run() {
     assert!(!folder.path().join(".token-exchange").exists());
 }
 
+#[test]
+fn dev_makes_demo_keys_in_no_store_but_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    for launch in [
+        Launch::token_exchange().arg("dev").arg("-key-store=datastore"),
+        Launch::token_exchange().arg("dev").env("KEY_STORE", "sqlite:other.db"),
+    ] {
+        let refused = launch.current_dir(folder.path()).run(WITHIN);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(refused.stderr.contains("a store of its own"), "{}", refused.stderr);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 fn dev(folder: &Path, flags: &[&str]) -> (Process, String) {
     let launch = flags.iter().fold(Launch::token_exchange().arg("dev"), |l, flag| l.arg(flag));
     let process = launch.current_dir(folder).spawn();

@@ -213,7 +213,7 @@ fn help(command: &str) -> String {
 fn flags_of(help: &str) -> BTreeSet<String> {
     let (_, options) = help.split_once("Options:").expect("the help has a list of options");
     let flags = options.split(' ').filter_map(|word| word.strip_prefix("--"));
-    flags.filter(|flag| *flag != "help").map(str::to_owned).collect()
+    flags.filter(|flag| !matches!(*flag, "help" | "version")).map(str::to_owned).collect()
 }
 
 /// A part of a document: from its heading to the next of the same level.

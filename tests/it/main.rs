@@ -5,6 +5,7 @@
 mod architecture;
 mod commands;
 mod dev;
+mod documentation;
 mod faults;
 mod golden_cli;
 mod golden_http;
