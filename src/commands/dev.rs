@@ -2,17 +2,17 @@
 //!
 //! What is there is used again; keys made here work with this folder only.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::create::new_integration_key;
-use super::serve::{Listeners, Service, bind};
+use super::serve::{Listeners, Service, bind, cannot_listen};
 use super::{Outcome, print};
 use crate::api_key::{
     IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
@@ -21,7 +21,8 @@ use crate::config::{KeyStoreChoice, Platform, ServeFlags, StoreConfig};
 use crate::environment::System;
 use crate::http::server::{ListenAddress, Listener};
 use crate::key_store::{
-    Description, KeyAdmin, NewIntegration, NewOrganization, NewOrganizationKey, WriteError,
+    Answer, Description, KeyAdmin, KeyStore, NewIntegration, NewOrganization, NewOrganizationKey,
+    WriteError,
 };
 use crate::signer::generate;
 use crate::telemetry::logs;
@@ -43,15 +44,17 @@ pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Outcome {
             "dev has a store of its own; leave -key-store (KEY_STORE) out, or use `serve`".into()
         );
     }
-    logs::start(flags.log_format, flags.log_level())?;
+    let _log = logs::start(flags.log_format, flags.log_level())?;
     let folder = Folder::open(Path::new(FOLDER))?;
     let chosen = Chosen { port: flags.port.is_some(), metrics: flags.metrics_address.is_some() };
-    flags.private_key_path.get_or_insert_with(|| folder.path.join("signing-key.jwk"));
+    let signing_key = folder.path.join("signing-key.jwk").to_string_lossy().into_owned();
+    flags.private_key_path.get_or_insert(signing_key);
     flags.store.key_store = Some(KeyStoreChoice::Sqlite(folder.path.join("keys.db")));
     let config = flags.resolve(platform)?;
 
     folder.signing_key(config.key_file.path())?;
     let keys = folder.demo_keys(&config.store).await?;
+    drop(folder);
     let service = Service::prepare(&config)?;
     let (listener, moved) = listen(&config.address, chosen.port)?;
     let (metrics, _) = listen(&config.metrics_address, chosen.metrics)?;
@@ -68,9 +71,12 @@ struct Chosen {
 
 /// The address, or a free port in place of the usual one where that is taken. Tells whether it is.
 fn listen(address: &ListenAddress, is_chosen: bool) -> Result<(Listener, bool), String> {
-    match bind(address) {
-        Err(_) if !is_chosen => Ok((bind(&ListenAddress::all_interfaces(0))?, true)),
-        outcome => Ok((outcome?, false)),
+    match Listener::bind(address) {
+        Ok(listener) => Ok((listener, false)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && !is_chosen => {
+            Ok((bind(&ListenAddress::all_interfaces(0))?, true))
+        }
+        Err(error) => Err(cannot_listen(address, &error)),
     }
 }
 
@@ -81,21 +87,26 @@ struct DemoKeys {
     organization: String,
 }
 
+/// The folder, for as long as it is looked through: another `dev` waits meanwhile.
 struct Folder {
     path: PathBuf,
+    _lock: File,
 }
 
 impl Folder {
     fn open(path: &Path) -> Result<Self, Error> {
         match DirBuilder::new().mode(0o700).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(format!("cannot make the folder {}: {error}", path.display()).into())
+                return Err(format!("cannot make the folder {}: {error}", path.display()).into());
             }
-            // So that nobody checks it in.
-            _ => std::fs::write(path.join(".gitignore"), "*\n")
-                .map(|()| Self { path: path.to_owned() })
-                .map_err(|error| format!("cannot write to {}: {error}", path.display()).into()),
+            _ => {}
         }
+        // So that nobody checks it in; and something to lock.
+        let ignore = path.join(".gitignore");
+        std::fs::write(&ignore, "*\n")
+            .and_then(|()| File::open(&ignore))
+            .and_then(|file| file.lock().map(|()| Self { path: path.to_owned(), _lock: file }))
+            .map_err(|error| format!("cannot write to {}: {error}", path.display()).into())
     }
 
     /// Makes the signing key where this folder has none.
@@ -106,20 +117,37 @@ impl Folder {
         write_private(path, generate::rs256()?.expose_secret())
     }
 
-    /// The demo keys, made and stored where the folder has none.
+    /// The demo keys; made and stored where the folder has none, or those of another store.
     async fn demo_keys(&self, store: &StoreConfig) -> Result<DemoKeys, Error> {
         let path = self.path.join("demo-keys.json");
+        let store = store.open()?;
         match std::fs::read(&path) {
-            Ok(json) => Ok(serde_json::from_slice(&json).map_err(|_| {
-                format!("{} is damaged; remove the folder {FOLDER}", path.display())
-            })?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let keys = create_demo_keys(&*store.open()?).await?;
-                write_private(&path, &serde_json::to_string_pretty(&keys)?)?;
-                Ok(keys)
+            Ok(json) => {
+                let keys: DemoKeys = serde_json::from_slice(&json).map_err(|_| {
+                    format!("{} is damaged; remove the folder {FOLDER}", path.display())
+                })?;
+                if keys.are_in(&*store).await? {
+                    return Ok(keys);
+                }
             }
-            Err(error) => Err(format!("cannot read {}: {error}", path.display()).into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("cannot read {}: {error}", path.display()).into()),
         }
+        let keys = create_demo_keys(&*store).await?;
+        write_private(&path, &serde_json::to_string_pretty(&keys)?)?;
+        Ok(keys)
+    }
+}
+
+impl DemoKeys {
+    async fn are_in(&self, store: &dyn KeyStore) -> Result<bool, Error> {
+        let key = IntegrationApiKey::parse(&SecretString::from(self.integration.as_str()))?;
+        let organization =
+            OrganizationApiKey::parse(SecretString::from(self.organization.as_str()))?;
+        let record = store.integration_key(key.integration_id(), key.key_id()).await?;
+        let holder = store.organization_key(&organization).await?;
+        Ok(matches!(record, Answer::Found(record) if record.secret_hash == Some(key.secret_hash()))
+            && matches!(holder, Answer::Found(_)))
     }
 }
 
@@ -156,14 +184,17 @@ async fn create_demo_keys(store: &dyn KeyAdmin) -> Result<DemoKeys, Error> {
     })
 }
 
-/// Writes a new file that only its owner can read.
+/// Writes a file that only its owner can read: all of it, or none.
 fn write_private(path: &Path, text: &str) -> Result<(), Error> {
+    let unfinished = path.with_extension("unfinished");
     OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(0o600)
-        .open(path)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .open(&unfinished)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::rename(&unfinished, path))
         .map_err(|error| format!("cannot write {}: {error}", path.display()).into())
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Outcome;
@@ -16,7 +17,7 @@ use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 
 pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
-    logs::start(flags.log_format, flags.log_level())?;
+    let _log = logs::start(flags.log_format, flags.log_level())?;
     let config = flags.resolve(platform)?;
     let service = Service::prepare(&config)?;
     let listeners = Listeners::bind(&config)?;
@@ -51,6 +52,9 @@ impl Service {
         if let Err(error) = server::raise_open_file_limit() {
             tracing::warn!(%error, "the limit of open files stays as it is");
         }
+        if let Err(error) = forbid_core_dumps() {
+            tracing::warn!(%error, "a crash would leave the signing keys in a core dump");
+        }
         let figures = Metrics::new()?;
         let routes = service(&self.exchange, Arc::clone(&self.signer), &figures)?;
         let drain = Drain::new(Schedule::PRODUCTION);
@@ -64,11 +68,17 @@ impl Service {
         );
         tokio::try_join!(
             server::serve(listeners.service, routes, Limits::PRODUCTION, drain.clone(), too_late),
-            server::serve(listeners.metrics, metrics(figures), Limits::PRODUCTION, drain, too_late),
+            server::serve(listeners.metrics, metrics(figures), Limits::METRICS, drain, too_late),
         )?;
         tracing::info!("ended");
         Ok(())
     }
+}
+
+/// A core dump would hold the signing keys and the API keys of the moment.
+fn forbid_core_dumps() -> std::io::Result<()> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    Ok(setrlimit(Resource::Core, none)?)
 }
 
 /// The two ports of a service, open.
@@ -84,7 +94,11 @@ impl Listeners {
 }
 
 pub(super) fn bind(address: &ListenAddress) -> Result<Listener, String> {
-    Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))
+    Listener::bind(address).map_err(|error| cannot_listen(address, &error))
+}
+
+pub(super) fn cannot_listen(address: &ListenAddress, error: &std::io::Error) -> String {
+    format!("cannot listen on {address}: {error}")
 }
 
 fn drain_on_signal(drain: Drain) -> std::io::Result<impl Future<Output = ()>> {

@@ -48,6 +48,8 @@ pub(super) fn to_clap(cli: &clap::Command, arguments: Vec<String>) -> Vec<String
                     None => format!("--{}", flag.name),
                 });
             }
+            // `-=value` names no flag, which Go calls bad syntax: clap refuses it as it stands.
+            None if flag.name.is_empty() => rewritten.push(argument.clone()),
             None if flag.is_help() => rewritten.push("--help".to_owned()),
             // Unknown: clap says so, and what is near.
             None => rewritten.push(format!("--{}", flag.name)),

@@ -1,7 +1,5 @@
 //! The flags of `serve` (and of `dev`), and what they come to.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use tracing::Level;
 
@@ -21,7 +19,7 @@ pub struct ServeFlags {
     pub port: Option<i64>,
     /// Path to the private key: a private JWK, or a JWK Set of them [default: /secrets/jwk-priv.json]
     #[arg(long, env = "PRIVATE_KEY_PATH")]
-    pub private_key_path: Option<PathBuf>,
+    pub private_key_path: Option<String>,
     /// Where /metrics is served, as host:port or :port [default: :9990]
     #[arg(long = "prometheusx.listen-address", env = "PROMETHEUSX_LISTEN_ADDRESS")]
     pub metrics_address: Option<String>,
@@ -62,8 +60,8 @@ impl ServeFlags {
                 "-port and -prometheusx.listen-address both say {port}; give each a port of its own"
             )));
         }
-        let path = self.private_key_path.clone();
-        let key_file = KeyFile::at(path.unwrap_or_else(|| "/secrets/jwk-priv.json".into()));
+        let path = &self.private_key_path;
+        let key_file = KeyFile::at(path.as_deref().unwrap_or("/secrets/jwk-priv.json"));
         let store = self.store.resolve(platform)?;
         Ok(ServeConfig { address, metrics_address, key_file, store })
     }

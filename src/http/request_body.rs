@@ -4,7 +4,6 @@
 //! after that only escaped lone surrogates are left to replace. The parser is `serde_json`'s, which
 //! skips unknown values without recursion, so nesting costs no stack.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -42,7 +41,9 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
         return Err(BodyError::TooLarge);
     }
     let deadline = Instant::now() + BODY_TIMEOUT;
-    let mut received = Zeroizing::new(Vec::with_capacity(512));
+    // Where the length is declared, it never grows: a growing copy would leave itself behind.
+    let capacity = declared.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(512);
+    let mut received = Zeroizing::new(Vec::with_capacity(capacity));
     loop {
         let frame = match timeout_at(deadline, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
@@ -57,7 +58,8 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
         }
         received.extend_from_slice(&data);
         // A client that declares more than it sends and waits: answered at once, as by Go. Only
-        // once, so that a body that drips in is not parsed again with every drop.
+        // once, so that a body that drips in is not parsed again with every drop; and not where
+        // the length is not declared, since then the body may turn out to be too large.
         if is_first
             && declared.is_some()
             && !body.is_end_stream()
@@ -70,25 +72,26 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
 
 /// The first JSON value of a body; what follows it is not looked at.
 fn parse(body: &[u8]) -> Result<SecretString, BodyError> {
-    let body = with_invalid_bytes_replaced(body);
-    serde_json::Deserializer::new(SliceRead::new(&body))
+    let repaired = with_invalid_bytes_replaced(body);
+    let body = repaired.as_deref().map_or(body, Vec::as_slice);
+    serde_json::Deserializer::new(SliceRead::new(body))
         .deserialize_any(RequestVisitor)
         .map(|key| SecretString::from(key.unwrap_or_default()))
         .map_err(|_| BodyError::Invalid)
 }
 
 /// Each byte that is not part of valid UTF-8 becomes one U+FFFD. (`from_utf8_lossy` would join
-/// the bytes of a truncated character.)
-fn with_invalid_bytes_replaced(bytes: &[u8]) -> Cow<'_, [u8]> {
+/// the bytes of a truncated character.) `None` if there is none.
+fn with_invalid_bytes_replaced(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     if std::str::from_utf8(bytes).is_ok() {
-        return Cow::Borrowed(bytes);
+        return None;
     }
-    let mut text = String::with_capacity(bytes.len() * 2);
+    let mut text = String::with_capacity(bytes.len() * REPLACEMENT.len_utf8());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(std::iter::repeat_n(REPLACEMENT, chunk.invalid().len()));
     }
-    Cow::Owned(text.into_bytes())
+    Some(Zeroizing::new(text.into_bytes()))
 }
 
 /// The whole request: an object, or `null` for an empty one.

@@ -63,14 +63,19 @@ impl Limits {
         idle: Duration::from_secs(620),
         // A mobile client that changes cells is back within seconds.
         write_stall: Duration::from_secs(10),
-        // Idle, each costs about 17 KiB with its share of the kernel: 68 MiB of the 256 MiB. A
-        // front end sends an instance of Cloud Run 1,000 requests at once at most.
-        connections: 4096,
+        // Each costs about 17 KiB with its share of the kernel when idle, and 80 KiB with the
+        // longest head and body half sent: 160 MiB of the 256 MiB. A front end sends an instance of
+        // Cloud Run 1,000 requests at once at most.
+        connections: 2048,
         // A round trip to the other side of the world and one retransmission.
         linger: Duration::from_secs(1),
         // Enough for a client that sends a body somewhat too large in one go.
         linger_bytes: 64 * 1024,
     };
+
+    /// What the metrics port runs with: a handful of scrapers, and no share of the memory worth
+    /// mentioning.
+    pub const METRICS: Self = Self { connections: 64, ..Self::PRODUCTION };
 }
 
 /// What every connection of one port goes by.

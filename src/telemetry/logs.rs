@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -11,9 +12,15 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+use super::lines::{Lines, Written};
+
+/// How long the last lines may take at the end of the process: what its deadline of eight seconds
+/// leaves after the drain, less a little.
+const LAST_LINES_WITHIN: Duration = Duration::from_millis(300);
 
 /// The form of a log line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -25,17 +32,20 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends the log of this process to standard error.
+/// Sends the log of this process to standard error, until what is returned is dropped.
 ///
 /// `level` is that of the service itself. The libraries below it are heard only when they warn:
 /// their finer levels are about frames and buffers, which can hold what nobody may read.
 ///
 /// # Errors
 /// When there is a log already.
-pub fn start(format: LogFormat, level: Level) -> io::Result<()> {
+pub fn start(format: LogFormat, level: Level) -> io::Result<Written> {
     let filter = format!("warn,token_exchange={}", level.as_str().to_ascii_lowercase());
     let filter = EnvFilter::try_new(filter).map_err(io::Error::other)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Stderr);
+    let (lines, written) = Lines::to(io::stderr(), LAST_LINES_WITHIN)?;
+    // It would complain on standard error, which may be what is gone: that would be a panic.
+    let builder = tracing_subscriber::fmt().log_internal_errors(false);
+    let builder = builder.with_env_filter(filter).with_writer(lines);
     let is_json = match format {
         LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Text => false,
@@ -43,15 +53,16 @@ pub fn start(format: LogFormat, level: Level) -> io::Result<()> {
     };
     log_panics();
     if is_json {
-        builder.event_format(CloudLogging).finish().try_init().map_err(io::Error::other)
+        builder.event_format(CloudLogging).finish().try_init().map_err(io::Error::other)?;
     } else {
         builder
             .with_target(false)
             .with_ansi(io::stderr().is_terminal())
             .finish()
             .try_init()
-            .map_err(io::Error::other)
+            .map_err(io::Error::other)?;
     }
+    Ok(written)
 }
 
 /// A panic becomes an event like any other, with its place and without its message, which can hold
@@ -61,17 +72,6 @@ fn log_panics() {
         let location = panic.location().map(ToString::to_string);
         tracing::error!(location, "a defect of the service: it panicked; please report it");
     }));
-}
-
-/// Writes each line in one go, so that lines of several threads do not mix.
-struct Stderr;
-
-impl<'a> MakeWriter<'a> for Stderr {
-    type Writer = io::StderrLock<'static>;
-
-    fn make_writer(&'a self) -> Self::Writer {
-        io::stderr().lock()
-    }
 }
 
 /// One JSON object per event, with the fields that Google Cloud Logging understands

@@ -120,6 +120,14 @@ fn a_mistyped_command_does_not_start_a_server() {
 }
 
 #[test]
+fn a_value_of_no_flag_is_wrong_usage() {
+    for word in ["-=8080", "--=8080", "---port=8080"] {
+        let refused = Launch::token_exchange().arg(&golden_key_flag()).arg(word).run(WITHIN);
+        assert_eq!(refused.status.code(), Some(2), "{word}: {}", refused.stderr);
+    }
+}
+
+#[test]
 fn flags_of_commands_do_not_come_from_the_environment() {
     let (operator, _folder) = operator();
     operator.organization_with_key("mlab");

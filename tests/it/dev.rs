@@ -48,6 +48,45 @@ fn dev_uses_again_what_it_made() {
 }
 
 #[test]
+fn two_that_begin_in_one_folder_at_once_share_what_one_of_them_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let begin = || {
+        let launch = Launch::token_exchange().arg("dev").arg("-port=0");
+        launch.arg("-prometheusx.listen-address=:0").current_dir(folder.path()).spawn()
+    };
+    let both = [begin(), begin()];
+    let keys = both.each_ref().map(|process| {
+        let page = page_of(process);
+        paste(&commands(&page)[0]);
+        page.lines().filter(|line| line.contains("api_key")).map(str::to_owned).collect::<Vec<_>>()
+    });
+    assert_eq!(keys[0], keys[1]);
+}
+
+#[test]
+fn a_store_that_was_removed_gets_demo_keys_that_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["-port=0", "-prometheusx.listen-address=:0"];
+    let (mut first, _) = dev(folder.path(), &flags);
+    first.signal(Signal::TERM);
+    first.wait_exit(WITHIN);
+    std::fs::remove_file(folder.path().join(".token-exchange/keys.db")).unwrap();
+
+    let (_second, page) = dev(folder.path(), &flags);
+
+    for line in &commands(&page)[..2] {
+        assert!(paste(line)["token"].is_string(), "{line}");
+    }
+}
+
+#[test]
+fn nobody_is_told_that_the_usual_port_is_taken_who_asked_for_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_process, page) = dev(folder.path(), &["-port=0", "-prometheusx.listen-address=:0"]);
+    assert!(!page.contains("is taken"), "{page}");
+}
+
+#[test]
 fn a_taken_port_is_replaced_by_a_free_one_and_dev_says_so() {
     // Whoever holds the usual port, it is taken from now on.
     let _holder = TcpListener::bind("[::]:8080").or_else(|_| TcpListener::bind("0.0.0.0:8080"));
@@ -95,11 +134,15 @@ fn dev_makes_demo_keys_in_no_store_but_its_own() {
 fn dev(folder: &Path, flags: &[&str]) -> (Process, String) {
     let launch = flags.iter().fold(Launch::token_exchange().arg("dev"), |l, flag| l.arg(flag));
     let process = launch.current_dir(folder).spawn();
-    let page = eventually("dev prints its page", WITHIN, || {
+    let page = page_of(&process);
+    (process, page)
+}
+
+fn page_of(process: &Process) -> String {
+    eventually("dev prints its page", WITHIN, || {
         let page = process.stdout();
         page.contains("Stop with Ctrl-C").then_some(page)
-    });
-    (process, page)
+    })
 }
 
 /// The command lines on the page: each begins at the margin and may go on behind a backslash.

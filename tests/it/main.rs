@@ -11,6 +11,9 @@ mod golden_cli;
 mod golden_http;
 mod golden_metrics;
 mod interop;
+mod logs;
+#[cfg(target_os = "linux")]
+mod resources;
 mod secrets;
 mod server;
 mod stores;

@@ -165,7 +165,7 @@ impl Acceptor {
     /// Ends the connection idle longest; if none is idle, the one that has waited longest for the
     /// head of a request; if none waits either, none. Of those alone that `may` go.
     ///
-    /// Looks at all of them: a few times what accepting a connection costs, at 4096 of them, and
+    /// Looks at all of them: a few times what accepting a connection costs, at 2048 of them, and
     /// only while the port is full. An order kept up to date would cost every request.
     fn evict_one(&self, may: impl Fn(&Dispensable) -> bool) {
         let ranked = self.open.values().filter_map(|one| Some((one.dispensable()?, one)));

@@ -18,9 +18,10 @@ use super::exchange::Exchange;
 use super::linger::linger;
 use super::wire::Wire;
 
-/// The longest head of a request, in bytes, and the most that waits to be written: front ends let
-/// no longer one through, and for all [`Limits::connections`](super::Limits::connections) together
-/// it is half of the memory that the service is given.
+/// The longest head of a request, in bytes, give or take what comes in one read, and the most that
+/// waits to be written: front ends let no longer one through, and for all
+/// [`Limits::connections`](super::Limits::connections) together it is a quarter of the memory that
+/// the service is given.
 const BUFFER: usize = 32 * 1024;
 
 /// Serves one connection to its end.

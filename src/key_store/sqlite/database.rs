@@ -60,6 +60,11 @@ impl Database {
         unavailable(error)
     }
 
+    /// Forgets a connection that was left in the middle of something.
+    pub(super) fn close(&mut self) {
+        self.open = None;
+    }
+
     fn identity(&self) -> Result<Identity, Unavailable> {
         match fs::metadata(&self.path) {
             Ok(file) => Ok(Identity { device: file.dev(), inode: file.ino() }),

@@ -160,3 +160,19 @@ fn state(connection: &Connection) -> rusqlite::Result<Result<usize, State>> {
         _ => Ok(Err(State::Newer(version))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reported_commit_survives_a_power_cut_and_a_key_cannot_lose_its_holder() {
+        let connection = Connection::open_in_memory().unwrap();
+        configure(&connection, Duration::ZERO).unwrap();
+        let number = |pragma| {
+            connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).unwrap()
+        };
+        // SQLite, section PRAGMA synchronous: 2 is FULL.
+        assert_eq!((number("synchronous"), number("foreign_keys")), (2, 1));
+    }
+}

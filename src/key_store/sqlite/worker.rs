@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows SQLite but the name of what a thread owns.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,7 +44,10 @@ impl Workers {
             let (receiver, mut database) = (Arc::clone(&receiver), open());
             std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                 while let Some(job) = next(&receiver) {
-                    job(&mut database);
+                    // A defect costs one answer, and not the thread.
+                    if catch_unwind(AssertUnwindSafe(|| job(&mut database))).is_err() {
+                        database.close();
+                    }
                 }
             })?;
         }
@@ -119,5 +123,42 @@ fn failed() -> Unavailable {
     Unavailable {
         kind: UnavailableKind::Failed,
         detail: "the thread of the database has ended".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_job_that_was_not_begun_in_time_is_never_done() {
+        let open = || Database::new("never opened".into(), Duration::ZERO);
+        let workers = Arc::new(Workers::spawn("test", 1, 3, open).unwrap());
+        let (begun, has_begun) = channel();
+        let (release, released) = channel::<()>();
+        let busy = Arc::clone(&workers);
+        let first = tokio::spawn(async move {
+            let job = move |_: &mut Database, _| {
+                begun.send(()).unwrap();
+                released.recv().unwrap();
+            };
+            busy.run(PATIENCE, job).await
+        });
+        has_begun.recv_timeout(PATIENCE).unwrap();
+
+        let (did, done) = channel();
+        let late = move |_: &mut Database, _| did.send(()).unwrap();
+        let outcome = workers.run(Duration::from_millis(20), late).await;
+        assert!(matches!(outcome, Err(Interrupted::NotBegun(_))), "{outcome:?}");
+
+        release.send(()).unwrap();
+        assert!(first.await.unwrap().is_ok());
+        // Behind the late one in the queue: when this is done, that was passed over.
+        workers.run(PATIENCE, |_: &mut Database, _| ()).await.unwrap();
+        assert!(done.try_recv().is_err(), "it was said that it would not be done");
     }
 }

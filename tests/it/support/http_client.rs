@@ -102,7 +102,8 @@ impl Request {
         })
     }
 
-    fn head(&self) -> Vec<u8> {
+    /// Its first line and its headers, and the empty line after them.
+    pub fn head(&self) -> Vec<u8> {
         let mut head = format!("{} {} {}\r\n", self.method, self.target, self.version);
         for (name, value) in &self.headers {
             head.push_str(name);

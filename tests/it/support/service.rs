@@ -26,6 +26,12 @@ impl Launch {
         Self::new(env!("CARGO_BIN_EXE_token-exchange"))
     }
 
+    /// The same, in the place of a shell that has run a command before.
+    pub fn token_exchange_after(command: &str) -> Self {
+        let script = format!("{command}; exec \"$0\" \"$@\"");
+        Self::new("/bin/sh").arg("-c").arg(&script).arg(env!("CARGO_BIN_EXE_token-exchange"))
+    }
+
     /// `create-integration`, without any flag.
     pub fn create_integration() -> Self {
         Self::new(env!("CARGO_BIN_EXE_create-integration"))
@@ -160,6 +166,10 @@ impl Process {
 
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn stdout(&self) -> String {
