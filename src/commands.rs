@@ -4,6 +4,7 @@ mod create;
 mod create_integration;
 mod dev;
 mod serve;
+mod signing_key;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -17,6 +18,11 @@ use crate::config::{
 /// What a command comes to: done, or why not, in one line for the operator.
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
+/// The command did what it was asked for, and what it printed needs somebody's attention.
+#[derive(Debug, thiserror::Error)]
+#[error("something was found")]
+struct SomethingFound;
+
 /// Runs the process from its arguments to its exit code.
 #[must_use]
 pub fn main(program: Program) -> ExitCode {
@@ -26,6 +32,7 @@ pub fn main(program: Program) -> ExitCode {
     };
     match run(command) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<SomethingFound>() => ExitCode::from(3),
         Err(error) => {
             complain(&format!("error: {error}\n"));
             ExitCode::FAILURE
@@ -50,6 +57,7 @@ fn run(command: Command) -> Outcome {
             Command::OrganizationKey { command: OrganizationKeyCommand::Create(flags) } => {
                 create::organization_key(&flags, &platform).await
             }
+            Command::SigningKey { command } => signing_key::run(command).await,
         }
     });
     // Not waited for: a thread that reads from a store that hangs would hold up the exit.

@@ -4,9 +4,11 @@
 //! opens: whoever holds a [`Command`] holds one that is worth trying.
 
 mod command_line;
+mod duration;
 mod flags;
 mod go_style;
 mod serve;
+mod signing_key;
 mod store;
 
 pub use self::command_line::{Exit, Program};
@@ -16,6 +18,10 @@ pub use self::flags::{
     OutputFormat,
 };
 pub use self::serve::{ServeConfig, ServeFlags};
+pub use self::signing_key::{
+    CheckKeysFlags, ExtractKeyFlags, GenerateKeyFlags, NewKeyFlags, RotateKeysFlags, ShowKeysFlags,
+    SigningKeyCommand,
+};
 pub use self::store::{KeyStoreChoice, StoreConfig, StoreFlags, StoreOpenError};
 
 /// A setting, or a combination of settings, that cannot work. Says what to do about it.

@@ -1,28 +1,50 @@
 //! Signs claims, and says by which public keys the signatures can be verified.
+//!
+//! ```text
+//! lifetime    when a key lives: its dated members, and the waits that make a rotation safe
+//! jwk         one private JWK -> a key that signs, or why not
+//! key_set     one file of keys: who signs and what is published, as functions of the time
+//! key_ring    the keys of an instance: its file, and what the file has lost; all states ahead
+//! reload      looks at the file again when a request needs to know
+//! key_file    the file itself, read and written
+//! key_edit    what `signing-key` commands change in a file
+//! ```
 
 mod algorithm;
 pub mod generate;
 mod jwk;
+pub mod key_edit;
 mod key_file;
+mod key_ring;
 mod key_set;
+mod lifetime;
+mod reload;
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 pub use self::algorithm::Algorithm;
-pub use self::jwk::InvalidJwk;
+pub use self::jwk::{InvalidJwk, NoSignature, SigningKey};
 pub use self::key_file::{KeyFile, KeyFileError};
-pub use self::key_set::{InvalidKeySet, KeySet};
+pub use self::key_ring::{JwkSet, KeyRing, Rotation, State};
+pub use self::key_set::{InvalidKeySet, KeySet, Member, Turn, Warning};
+pub use self::lifetime::{Lifetime, Revocation, WAITS, Waits};
+pub use self::reload::KeySource;
+use self::reload::Reload;
 use crate::claims::Claims;
+use crate::environment::{Clock, UnixSeconds};
 
-/// Signs with the current key set, which can be replaced while requests are under way.
+/// Signs with the key whose turn it is, by the newest file there is.
 pub struct Signer {
-    keys: ArcSwap<KeySet>,
+    reload: Arc<Reload>,
+    clock: Arc<dyn Clock>,
     /// One signature at a time for each core: more would only wait for each other, and the
     /// threads that carry the rest of the service with them.
     cores: Semaphore,
@@ -41,22 +63,46 @@ pub enum SignError {
     Ended,
 }
 
+/// How the signing keys are, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerHealth {
+    /// Looks at the file, since the start, that found none that could be used.
+    pub reload_failures: u64,
+    /// Equal on instances that publish the same keys.
+    pub key_set_hash: String,
+    /// Seconds until another key begins to sign, if one waits.
+    pub next_start: Option<u64>,
+    /// Seconds until a key leaves the key set, if one will.
+    pub next_retirement: Option<u64>,
+    /// For how many seconds the key that signs has been past its `exp`.
+    pub past_expiry: u64,
+}
+
 impl Signer {
-    #[must_use]
-    pub fn new(keys: KeySet) -> Self {
+    /// Reads the signing keys, and reads them again when a request finds the last look older than
+    /// `interval` (whole seconds).
+    ///
+    /// # Errors
+    /// When the keys cannot be read or used.
+    pub fn start(
+        source: Arc<dyn KeySource>,
+        interval: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, KeyFileError> {
+        let reload = Arc::new(Reload::start(source, interval, Arc::clone(&clock))?);
         let cores = available_parallelism().map_or(1, usize::from);
-        Self { keys: ArcSwap::from_pointee(keys), cores: Semaphore::new(cores) }
+        Ok(Self { reload, clock, cores: Semaphore::new(cores) })
     }
 
-    /// From now on signs with another key set. Signatures under way end with the old one.
-    pub fn replace(&self, keys: KeySet) {
-        self.keys.store(Arc::new(keys));
+    /// Reads the signing keys again, at once. If they cannot be used, the last good ones stay.
+    pub async fn reload(&self) {
+        self.reload.look_now().await;
     }
 
-    /// The JWK Set to publish (RFC 7517, section 5), with a newline at its end.
-    #[must_use]
-    pub fn jwk_set(&self) -> Bytes {
-        self.keys.load().published().clone()
+    /// The JWK Set to publish (RFC 7517, section 5).
+    pub async fn jwk_set(&self) -> JwkSet {
+        self.reload.be_fresh().await;
+        self.ring().load().at(self.clock.now()).jwk_set().clone()
     }
 
     /// Signs, off the async runtime: an RSA signature holds a core for a millisecond.
@@ -64,12 +110,44 @@ impl Signer {
     /// # Errors
     /// When the key cannot sign, or the runtime ends.
     pub async fn sign(&self, claims: Claims) -> Result<Token, SignError> {
+        self.reload.be_fresh().await;
         let _core = self.cores.acquire().await.map_err(|_| SignError::Ended)?;
-        let keys = self.keys.load_full();
-        tokio::task::spawn_blocking(move || keys.sign(&claims))
+        let (ring, now) = (self.ring().load_full(), self.clock.now());
+        tokio::task::spawn_blocking(move || sign(&ring, now, &claims))
             .await
             .map_err(|_| SignError::Ended)?
     }
+
+    /// How the signing keys are at this moment. Reads no file.
+    #[must_use]
+    pub fn health(&self) -> SignerHealth {
+        let (ring, now) = (self.ring().load(), self.clock.now());
+        let expires = ring.file().signing_at(now).lifetime.expires;
+        let tag = ring.at(now).jwk_set().entity_tag();
+        SignerHealth {
+            reload_failures: self.reload.failures(),
+            key_set_hash: String::from_utf8_lossy(&tag).trim_matches('"').to_owned(),
+            next_start: ring.next_start(now).map(|start| start - now),
+            next_retirement: ring.next_retirement(now).map(|retires| retires - now),
+            past_expiry: expires.map_or(0, |expires| now.saturating_sub(expires)),
+        }
+    }
+
+    fn ring(&self) -> &ArcSwap<KeyRing> {
+        self.reload.ring()
+    }
+}
+
+fn sign(ring: &KeyRing, now: UnixSeconds, claims: &Claims) -> Result<Token, SignError> {
+    let key = ring.at(now).signing_key();
+    let mut token = String::with_capacity(1024);
+    token.push_str(key.encoded_header());
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(claims.as_json(), &mut token);
+    let signature = key.sign(token.as_bytes()).map_err(|NoSignature| SignError::Key)?;
+    token.push('.');
+    URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
+    Ok(Token(SecretString::from(token)))
 }
 
 impl Token {

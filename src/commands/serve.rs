@@ -12,7 +12,7 @@ use crate::exchange::Exchange;
 use crate::http::server::{self, Drain, Limits, ListenAddress, Listener, Schedule};
 use crate::http::{metrics, service, too_late};
 use crate::key_store::KeyStore;
-use crate::signer::{KeyFile, Signer};
+use crate::signer::Signer;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 
@@ -26,7 +26,6 @@ pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
 
 /// Everything but the ports.
 pub(super) struct Service {
-    key_file: KeyFile,
     signer: Arc<Signer>,
     exchange: Exchange,
 }
@@ -37,14 +36,13 @@ impl Service {
     pub(super) fn prepare(
         config: &ServeConfig,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let key_file = config.key_file.clone();
-        let keys = key_file.load()?;
-        tracing::info!(kid = keys.signing_kid(), keys = keys.count(), "signing keys read");
-        let signer = Arc::new(Signer::new(keys));
+        let key_file = Arc::new(config.key_file.clone());
+        let signer = Signer::start(key_file, config.key_reload_interval, Arc::new(System))?;
+        let signer = Arc::new(signer);
         let store: Arc<dyn KeyStore> = config.store.open()?;
         let exchange =
             Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System));
-        Ok(Self { key_file, signer, exchange })
+        Ok(Self { signer, exchange })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -56,10 +54,11 @@ impl Service {
             tracing::warn!(%error, "a crash would leave the signing keys in a core dump");
         }
         let figures = Metrics::new()?;
+        figures.watch_signing_keys(Arc::clone(&self.signer))?;
         let routes = service(&self.exchange, Arc::clone(&self.signer), &figures)?;
         let drain = Drain::new(Schedule::PRODUCTION);
         tokio::spawn(drain_on_signal(drain.clone())?);
-        tokio::spawn(reload_on_hangup(self.key_file, self.signer)?);
+        tokio::spawn(reload_on_hangup(self.signer)?);
         tracing::info!(
             address = %listeners.service.local_addr()?,
             metrics_address = %listeners.metrics.local_addr()?,
@@ -114,34 +113,11 @@ fn drain_on_signal(drain: Drain) -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn reload_on_hangup(
-    key_file: KeyFile,
-    signer: Arc<Signer>,
-) -> std::io::Result<impl Future<Output = ()>> {
+fn reload_on_hangup(signer: Arc<Signer>) -> std::io::Result<impl Future<Output = ()>> {
     let mut hangup = signal(SignalKind::hangup())?;
     Ok(async move {
         while hangup.recv().await.is_some() {
-            reload(&key_file, &signer).await;
+            signer.reload().await;
         }
     })
-}
-
-/// A file that cannot be used changes nothing: the last good keys stay.
-async fn reload(key_file: &KeyFile, signer: &Signer) {
-    let file = key_file.clone();
-    // Reading a mounted secret can be network I/O.
-    match tokio::task::spawn_blocking(move || file.load()).await {
-        Ok(Ok(keys)) => {
-            tracing::info!(
-                kid = keys.signing_kid(),
-                keys = keys.count(),
-                "signing keys read again"
-            );
-            signer.replace(keys);
-        }
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the signing keys stay as they were: the new file cannot be used");
-        }
-        Err(error) => tracing::error!(%error, "the signing keys stay as they were"),
-    }
 }

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::serve::ServeFlags;
+use super::signing_key::SigningKeyCommand;
 use super::store::{KeyStoreChoice, StoreFlags};
 use super::{ConfigError, Platform, StoreConfig, go_style};
 
@@ -48,6 +49,11 @@ pub enum Command {
         #[command(subcommand)]
         command: OrganizationKeyCommand,
     },
+    /// Keys that sign tokens, in their file
+    SigningKey {
+        #[command(subcommand)]
+        command: SigningKeyCommand,
+    },
 }
 
 impl Command {
@@ -55,7 +61,7 @@ impl Command {
     pub(super) fn check_line(&self) -> Result<(), ConfigError> {
         match self {
             Self::Serve(flags) | Self::Dev(flags) => flags.store.check_line(),
-            Self::CreateIntegration(_) => Ok(()),
+            Self::CreateIntegration(_) | Self::SigningKey { .. } => Ok(()),
             Self::IntegrationKey { command: IntegrationKeyCommand::Create(flags) } => {
                 flags.store.check_line()
             }

@@ -1,8 +1,12 @@
 //! The flags of `serve` (and of `dev`), and what they come to.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use clap::Args;
 use tracing::Level;
 
+use super::duration::duration;
 use super::flags::log_levels;
 use super::go_style;
 use super::store::StoreFlags;
@@ -10,6 +14,11 @@ use super::{ConfigError, Platform, StoreConfig};
 use crate::http::server::ListenAddress;
 use crate::signer::KeyFile;
 use crate::telemetry::logs::LogFormat;
+
+/// Shorter, and every request would read the file; longer, and little would be left of the twelve
+/// hours in which a new secret has to reach every instance.
+const KEY_RELOAD_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// The flags of the Go service, and ours.
 #[derive(Debug, Clone, Args)]
@@ -20,6 +29,9 @@ pub struct ServeFlags {
     /// Path to the private key: a private JWK, or a JWK Set of them [default: /secrets/jwk-priv.json]
     #[arg(long, env = "PRIVATE_KEY_PATH")]
     pub private_key_path: Option<String>,
+    /// How old the last look at the private key file may be before a request waits for a new one
+    #[arg(long, env = "KEY_RELOAD_INTERVAL", default_value = "30s", value_parser = duration)]
+    pub key_reload_interval: Duration,
     /// Where /metrics is served, as host:port or :port [default: :9990]
     #[arg(long = "prometheusx.listen-address", env = "PROMETHEUSX_LISTEN_ADDRESS")]
     pub metrics_address: Option<String>,
@@ -39,6 +51,8 @@ pub struct ServeConfig {
     pub address: ListenAddress,
     pub metrics_address: ListenAddress,
     pub key_file: KeyFile,
+    /// In whole seconds.
+    pub key_reload_interval: Duration,
     pub store: StoreConfig,
 }
 
@@ -62,8 +76,15 @@ impl ServeFlags {
         }
         let path = &self.private_key_path;
         let key_file = KeyFile::at(path.as_deref().unwrap_or("/secrets/jwk-priv.json"));
+        let key_reload_interval = self.key_reload_interval;
+        if !KEY_RELOAD_INTERVALS.contains(&key_reload_interval) {
+            return Err(ConfigError::new(
+                "-key-reload-interval: it has to be between 1s and 1h; longer, and a new signing \
+                 key would not reach every instance in time",
+            ));
+        }
         let store = self.store.resolve(platform)?;
-        Ok(ServeConfig { address, metrics_address, key_file, store })
+        Ok(ServeConfig { address, metrics_address, key_file, key_reload_interval, store })
     }
 
     /// The level of the log.

@@ -57,6 +57,11 @@ pub fn too_late() -> Response {
     closing(unavailable())
 }
 
+/// The caller has the newest there is.
+pub(super) fn not_modified() -> Response {
+    StatusCode::NOT_MODIFIED.into_response()
+}
+
 pub(super) async fn not_found() -> Response {
     text(StatusCode::NOT_FOUND, "404 page not found\n")
 }

@@ -54,6 +54,9 @@ impl Algorithm {
     pub const NAMES: &'static str =
         "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA";
 
+    /// What every verifier takes, and what the Go service has signed with.
+    pub const DEFAULT: Self = Self::Rsa("RS256", &RSA_PKCS1_SHA256);
+
     /// `None` for any other word: symmetric algorithms and `none` among them.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -80,6 +83,12 @@ impl Algorithm {
             Self::Ec(curve) => curve.alg,
             Self::Ed25519 => "EdDSA",
         }
+    }
+
+    /// Whether Cloud Endpoints takes its tokens (contract, section Tokens).
+    #[must_use]
+    pub fn is_taken_by_cloud_endpoints(self) -> bool {
+        matches!(self.name(), "RS256" | "RS384" | "RS512" | "ES256")
     }
 
     /// The `kty` of its keys.

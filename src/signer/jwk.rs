@@ -76,8 +76,8 @@ pub enum InvalidJwk {
     DoesNotVerify,
 }
 
-/// A key that signs.
-pub(super) struct SigningKey {
+/// A key that signs, tried: what is published verifies what it signs.
+pub struct SigningKey {
     kid: String,
     algorithm: Algorithm,
     pair: KeyPair,
@@ -92,12 +92,21 @@ enum KeyPair {
 }
 
 /// A signature could not be made.
-#[derive(Debug)]
-pub(super) struct NoSignature;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a signature could not be made")]
+pub struct NoSignature;
 
 impl SigningKey {
-    pub(super) fn kid(&self) -> &str {
+    /// The name by which verifiers find it in the JWK Set.
+    #[must_use]
+    pub fn kid(&self) -> &str {
         &self.kid
+    }
+
+    /// The one algorithm that it signs with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// The first segment of every token of this key.
@@ -105,13 +114,17 @@ impl SigningKey {
         &self.encoded_header
     }
 
-    /// The public JWK as it is published.
-    pub(super) fn public_jwk(&self) -> &str {
+    /// The public JWK as it is published. Equal for equal keys of one `kid` and `alg`.
+    #[must_use]
+    pub fn public_jwk(&self) -> &str {
         &self.public_jwk
     }
 
     /// The signature in the form of its `alg` (RFC 7518, section 3; RFC 8037, section 3.1).
-    pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, NoSignature> {
+    ///
+    /// # Errors
+    /// When the cryptographic library fails.
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, NoSignature> {
         let random = SystemRandom::new();
         match &self.pair {
             KeyPair::Rsa(pair, encoding) => {
@@ -165,6 +178,12 @@ impl SigningKey {
         jwk.point(curve).is_ok_and(|point| {
             UnparsedPublicKey::new(curve.verification, point).verify(message, signature).is_ok()
         })
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SigningKey").field(&self.kid).finish()
     }
 }
 

@@ -1,9 +1,11 @@
 //! The file that holds the signing keys: one private JWK, or a private JWK Set.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
+use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::key_set::{InvalidKeySet, KeySet};
@@ -17,7 +19,7 @@ pub struct KeyFile {
     path: PathBuf,
 }
 
-/// Why there are no keys to be had from a file. Never holds a part of it.
+/// What cannot be done with a key file, and why. Never holds a part of it.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     #[error("cannot read the private key file {path}: {source}", path = path.display())]
@@ -29,6 +31,14 @@ pub enum KeyFileError {
     TooLarge { path: PathBuf },
     #[error("the private key file {path} cannot be used: {source}", path = path.display())]
     Invalid { path: PathBuf, source: InvalidKeySet },
+    #[error("cannot write the private key file {path}: {source}", path = path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error(
+        "{path} is there already: somebody else is changing the key file at this moment, or was \
+         interrupted; in the latter case remove it",
+        path = path.display()
+    )]
+    BeingChanged { path: PathBuf },
 }
 
 impl KeyFile {
@@ -49,12 +59,14 @@ impl KeyFile {
     /// # Errors
     /// When the file cannot be read or any key in it cannot be used.
     pub fn load(&self) -> Result<KeySet, KeyFileError> {
-        let json = self.read()?;
-        KeySet::parse(&json)
-            .map_err(|source| KeyFileError::Invalid { path: self.path.clone(), source })
+        KeySet::parse(&self.read()?).map_err(|source| self.invalid(source))
     }
 
-    fn read(&self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    /// Reads the whole file. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is too large for a key file.
+    pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         let path = || self.path.clone();
         let mut json = Zeroizing::new(Vec::with_capacity(8 * 1024));
         File::open(&self.path)
@@ -65,4 +77,63 @@ impl KeyFile {
         }
         Ok(json)
     }
+
+    /// Writes a file that only its owner can read, and never over another file.
+    ///
+    /// # Errors
+    /// When there is such a file already, or it cannot be written.
+    pub fn create(&self, json: &SecretString) -> Result<(), KeyFileError> {
+        let written = private_file(&self.path).and_then(|file| {
+            write_through(file, json).inspect_err(|_| drop(std::fs::remove_file(&self.path)))
+        });
+        written.map_err(|source| self.not_written(source))
+    }
+
+    /// Puts other keys in place of those of the file, all at once: whoever reads it meanwhile finds
+    /// the old file or the new one. Mode and owner stay.
+    ///
+    /// # Errors
+    /// When it cannot be written; then the old file is untouched.
+    pub fn replace(&self, json: &SecretString) -> Result<(), KeyFileError> {
+        // A link stays one: what it points to is replaced.
+        let path = std::fs::canonicalize(&self.path).map_err(|error| self.not_written(error))?;
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".new");
+        let beside = path.with_file_name(name);
+        let file = private_file(&beside).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => KeyFileError::BeingChanged { path: beside.clone() },
+            _ => self.not_written(error),
+        })?;
+        like(&path, &file)
+            .and_then(|()| write_through(file, json))
+            .and_then(|()| std::fs::rename(&beside, &path))
+            .inspect_err(|_| drop(std::fs::remove_file(&beside)))
+            .and_then(|()| File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all())
+            .map_err(|error| self.not_written(error))
+    }
+
+    pub(super) fn invalid(&self, source: InvalidKeySet) -> KeyFileError {
+        KeyFileError::Invalid { path: self.path.clone(), source }
+    }
+
+    fn not_written(&self, source: io::Error) -> KeyFileError {
+        KeyFileError::Write { path: self.path.clone(), source }
+    }
+}
+
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn write_through(mut file: File, json: &SecretString) -> io::Result<()> {
+    file.write_all(json.expose_secret().as_bytes())?;
+    file.sync_all()
+}
+
+fn like(model: &Path, file: &File) -> io::Result<()> {
+    let (model, own) = (std::fs::metadata(model)?, file.metadata()?);
+    if (model.uid(), model.gid()) != (own.uid(), own.gid()) {
+        fchown(file, Some(model.uid()), Some(model.gid()))?;
+    }
+    file.set_permissions(Permissions::from_mode(model.mode() & 0o7777))
 }

@@ -1,5 +1,8 @@
 //! Metrics in the words of the Go service; dashboards and alerts go on as they are.
 
+mod signing_keys;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -8,7 +11,9 @@ use prometheus::{
     TextEncoder,
 };
 
+use self::signing_keys::SigningKeys;
 use crate::exchange::TokenFamily;
+use crate::signer::Signer;
 
 /// Everything that is counted. Clones share the same figures.
 #[derive(Clone)]
@@ -64,6 +69,14 @@ impl Metrics {
         self.registry.register(Box::new(requests.clone()))?;
         self.registry.register(Box::new(durations.clone()))?;
         Ok(FamilyMetrics { requests, durations })
+    }
+
+    /// The signing keys, on the page from now on.
+    ///
+    /// # Errors
+    /// When they are on it already, which is a defect.
+    pub fn watch_signing_keys(&self, signer: Arc<Signer>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(SigningKeys::of(signer)?))
     }
 
     /// Counts a request handler that panicked.

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use serde_json::Value;
+use token_exchange::environment::System;
 use token_exchange::exchange::{Autojoin, Integration};
+use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::metrics::Metrics;
 
+use crate::support::golden;
 use crate::support::service::Launch;
 
 const README: &str = include_str!("../../README.md");
@@ -60,6 +65,7 @@ fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
     let metrics = Metrics::new().unwrap();
     metrics.family::<Autojoin>().unwrap().record(StatusCode::OK, WITHIN);
     metrics.family::<Integration>().unwrap().record(StatusCode::OK, WITHIN);
+    metrics.watch_signing_keys(Arc::new(signer_with_a_waiting_key())).unwrap();
     let page = metrics.page().unwrap();
     let served: BTreeSet<(String, String)> = page
         .lines()
@@ -71,6 +77,18 @@ fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
         .map(|row| (row[0].trim_matches('`').to_owned(), row[1].to_owned()))
         .collect();
     assert_eq!(served, told);
+}
+
+/// Some metrics are there only while another key is about to sign.
+fn signer_with_a_waiting_key() -> Signer {
+    let mut waiting: Value =
+        serde_json::from_str(&golden::text("keys/ec.jwk")).expect("a recorded key is JSON");
+    waiting["nbf"] = 4_102_444_800_u64.into();
+    let set = serde_json::json!({ "keys": [golden::signing_key(), waiting] });
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, set.to_string()).unwrap();
+    let source = Arc::new(KeyFile::at(file.path()));
+    Signer::start(source, Duration::from_secs(30), Arc::new(System)).unwrap()
 }
 
 #[test]

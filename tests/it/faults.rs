@@ -192,7 +192,9 @@ struct Ports {
 
 fn serve(store: Arc<dyn KeyStore>) -> Ports {
     let key_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/signing-key.jwk");
-    let signer = Arc::new(Signer::new(KeyFile::at(key_file).load().unwrap()));
+    let key_file = Arc::new(KeyFile::at(key_file));
+    let signer = Signer::start(key_file, Duration::from_secs(30), Arc::new(System)).unwrap();
+    let signer = Arc::new(signer);
     let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));
     let figures = Metrics::new().unwrap();
     let routes = service(&exchange, signer, &figures).unwrap();

@@ -14,8 +14,11 @@ mod interop;
 mod logs;
 #[cfg(target_os = "linux")]
 mod resources;
+mod rotation;
 mod secrets;
 mod server;
+mod signing_keys;
 mod stores;
 mod support;
 mod tokens;
+mod wycheproof;

@@ -1,12 +1,13 @@
 //! Tokens come out byte for byte as the Go service signed them, for the same key, time and `jti`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use token_exchange::api_key::{IntegrationApiKey, OrganizationApiKey, OrganizationName};
-use token_exchange::environment::{Clock, Random, UnixSeconds};
+use token_exchange::environment::{Clock, Random, System, UnixSeconds};
 use token_exchange::exchange::{Autojoin, Exchange, Integration};
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{
@@ -34,7 +35,9 @@ async fn the_same_key_time_and_jti_give_the_token_of_the_go_service() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(&folder.path().join("keys.db")).unwrap());
     let key_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/signing-key.jwk");
-    let signer = Arc::new(Signer::new(KeyFile::at(key_file).load().unwrap()));
+    let key_file = Arc::new(KeyFile::at(key_file));
+    let signer = Signer::start(key_file, Duration::from_secs(30), Arc::new(System)).unwrap();
+    let signer = Arc::new(signer);
 
     for Recorded { family, api_key, iat, jti, token } in recorded {
         let exchange = Exchange::new(

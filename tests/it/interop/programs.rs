@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::Value;
 
@@ -36,16 +36,31 @@ pub fn python_verifier() -> Option<Program> {
 }
 
 pub fn node_verifier() -> Option<Program> {
+    node("verify.mjs", "node")
+}
+
+/// Verifies token after token, with one client for the key set all the time.
+pub fn go_watcher() -> Option<Program> {
+    require("Go", build_go("watch")).map(|program| Program { command: vec![program] })
+}
+
+/// The same, with jose.
+pub fn node_watcher() -> Option<Program> {
+    // A folder of its own: the verifier's may be in the making.
+    node("watch.mjs", "node-watch")
+}
+
+fn node(program: &str, folder: &str) -> Option<Program> {
     let build = || {
         // Imports resolve from the file's own folder, so the file moves to its packages.
-        let (sources, folder) = (sources("node"), built("node"));
+        let (sources, folder) = (sources("node"), built(folder));
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
-        for file in ["package.json", "package-lock.json", "verify.mjs"] {
+        for file in ["package.json", "package-lock.json", "verify.mjs", "watch.mjs"] {
             std::fs::copy(format!("{sources}/{file}"), format!("{folder}/{file}"))
                 .map_err(|error| error.to_string())?;
         }
         run("npm", ["ci", "--prefix", &folder, "--ignore-scripts", "--silent"])?;
-        Ok(vec!["node".to_owned(), format!("{folder}/verify.mjs")])
+        Ok(vec!["node".to_owned(), format!("{folder}/{program}")])
     };
     require("Node.js with npm", build()).map(|command| Program { command })
 }
@@ -89,6 +104,39 @@ impl Program {
             return Err(String::from_utf8_lossy(&output.stderr).into_owned());
         }
         serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
+    }
+}
+
+/// A program that runs and is told things, line by line.
+pub struct Conversation {
+    child: Child,
+    stdin: ChildStdin,
+}
+
+impl Program {
+    pub fn start(&self, arguments: &[&str]) -> Conversation {
+        let mut child = Command::new(&self.command[0])
+            .args(&self.command[1..])
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program was built");
+        let stdin = child.stdin.take().expect("stdin is piped");
+        Conversation { child, stdin }
+    }
+}
+
+impl Conversation {
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.stdin, "{line}").expect("the program listens");
+    }
+
+    /// Ends its input; what it answers to all of it.
+    pub fn finish(self) -> Value {
+        drop(self.stdin);
+        let output = self.child.wait_with_output().expect("the program ends");
+        serde_json::from_slice(&output.stdout).expect("the program answers with JSON")
     }
 }
 
