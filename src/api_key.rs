@@ -4,6 +4,8 @@
 //! proof of form only; that a key is *right* is decided by [`crate::exchange`]. Nothing here
 //! knows where keys are stored or what a token says.
 
+mod import_line;
+
 use std::fmt;
 
 use base64::Engine as _;
@@ -13,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+pub use self::import_line::{ImportLine, InvalidImportLine};
 use crate::environment::Random;
 
 /// The longest integration API key, in bytes (contract, section API keys).
@@ -202,6 +205,12 @@ impl IntegrationApiKey {
         SecretHash::of(&self.secret)
     }
 
+    /// What an operator needs of the key: ids and hash, without the secret.
+    #[must_use]
+    pub fn import_line(&self) -> ImportLine {
+        ImportLine::new(self.integration_id.clone(), self.key_id.clone(), self.secret_hash())
+    }
+
     /// The whole key in its written form, to be shown to its owner once.
     #[must_use]
     pub fn reveal(&self) -> SecretString {
@@ -312,8 +321,13 @@ impl OrganizationName {
 pub struct SecretHash([u8; 32]);
 
 impl SecretHash {
-    fn of(secret: &SecretString) -> Self {
+    pub(crate) fn of(secret: &SecretString) -> Self {
         Self(Sha256::digest(secret.expose_secret().as_bytes()).into())
+    }
+
+    /// The hash in its binary form.
+    pub(crate) fn from_bytes(hash: [u8; 32]) -> Self {
+        Self(hash)
     }
 
     /// Reads the stored form. Capitals and blank space are not it: the Go service compares bytes.
@@ -327,6 +341,12 @@ impl SecretHash {
     #[must_use]
     pub fn to_hex(self) -> String {
         hex::encode(self.0)
+    }
+
+    /// The first 16 hex digits: enough to tell keys apart, in a table too.
+    #[must_use]
+    pub fn fingerprint(self) -> String {
+        hex::encode(&self.0[..8])
     }
 
     #[must_use]

@@ -1,27 +1,46 @@
 //! One small file per command: what was asked for is done by other rooms, and shown here.
 
+mod apply;
+mod completions;
+mod consent;
 mod create;
 mod create_integration;
+mod desk;
 mod dev;
+mod doctor;
+mod export;
+mod integration;
+mod integration_key;
+mod organization;
+mod organization_key;
+mod receipt;
 mod serve;
 mod signing_key;
+mod table;
+mod view;
 
-use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use crate::config::{
-    Command, Exit, IntegrationKeyCommand, OrganizationCommand, OrganizationKeyCommand, Platform,
-    Program,
-};
+use crate::config::{Command, Exit, Platform, Program};
 
-/// What a command comes to: done, or why not, in one line for the operator.
-type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
+/// Why a command was not done, in one line for the operator.
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// The command did what it was asked for, and what it printed needs somebody's attention.
-#[derive(Debug, thiserror::Error)]
-#[error("something was found")]
-struct SomethingFound;
+/// What a command comes to: done, or why not.
+type Outcome = Result<(), Error>;
+
+/// What a command that looks before it acts comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// All that there was to do; nothing is left.
+    All,
+    /// It was done, and something was found that somebody has to look at, or would have been done.
+    Found,
+}
+
+/// Done, but something was found (`doctor`), or would have been done (`--dry-run`).
+const FOUND: u8 = 3;
 
 /// Runs the process from its arguments to its exit code.
 #[must_use]
@@ -31,8 +50,8 @@ pub fn main(program: Program) -> ExitCode {
         Err(exit) => return leave(&exit),
     };
     match run(command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<SomethingFound>() => ExitCode::from(3),
+        Ok(Done::All) => ExitCode::SUCCESS,
+        Ok(Done::Found) => ExitCode::from(FOUND),
         Err(error) => {
             complain(&format!("error: {error}\n"));
             ExitCode::FAILURE
@@ -40,24 +59,28 @@ pub fn main(program: Program) -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Outcome {
+fn run(command: Command) -> Result<Done, Error> {
     let platform = Platform::of_this_process();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
+        let done = |()| Done::All;
         match command {
-            Command::Serve(flags) => serve::run(&flags, &platform).await,
-            Command::Dev(flags) => dev::run(flags, &platform).await,
-            Command::CreateIntegration(flags) => create_integration::run(&flags, &platform).await,
-            Command::IntegrationKey { command: IntegrationKeyCommand::Create(flags) } => {
-                create::integration_key(&flags, &platform).await
+            Command::Serve(flags) => serve::run(&flags, &platform).await.map(done),
+            Command::Dev(flags) => dev::run(flags, &platform).await.map(done),
+            Command::CreateIntegration(flags) => {
+                create_integration::run(&flags, &platform).await.map(done)
             }
-            Command::Organization { command: OrganizationCommand::Create(flags) } => {
-                create::organization(&flags, &platform).await
-            }
-            Command::OrganizationKey { command: OrganizationKeyCommand::Create(flags) } => {
-                create::organization_key(&flags, &platform).await
+            Command::Integration { command } => integration::run(&command, &platform).await,
+            Command::IntegrationKey { command } => integration_key::run(&command, &platform).await,
+            Command::Organization { command } => organization::run(&command, &platform).await,
+            Command::OrganizationKey { command } => {
+                organization_key::run(&command, &platform).await
             }
             Command::SigningKey { command } => signing_key::run(command).await,
+            Command::Doctor(flags) => doctor::run(&flags, &platform).await,
+            Command::Export(flags) => export::run(&flags, &platform).await,
+            Command::Apply(flags) => apply::run(&flags, &platform).await,
+            Command::Completions(flags) => completions::run(&flags).map(done),
         }
     });
     // Not waited for: a thread that reads from a store that hangs would hold up the exit.

@@ -4,19 +4,20 @@
 //! opens: whoever holds a [`Command`] holds one that is worth trying.
 
 mod command_line;
+mod completions;
 mod duration;
 mod flags;
 mod go_style;
+pub mod life;
 mod serve;
 mod signing_key;
 mod store;
+pub mod when;
 
 pub use self::command_line::{Exit, Program};
-pub use self::flags::{
-    Command, CreateIntegrationFlags, IntegrationKeyCommand, IntegrationKeyFlags,
-    OrganizationCommand, OrganizationFlags, OrganizationKeyCommand, OrganizationKeyFlags,
-    OutputFormat,
-};
+pub use self::completions::completions;
+pub use self::flags::{Command, CreateIntegrationFlags};
+pub use self::life::OutputFormat;
 pub use self::serve::{ServeConfig, ServeFlags};
 pub use self::signing_key::{
     CheckKeysFlags, ExtractKeyFlags, GenerateKeyFlags, NewKeyFlags, RotateKeysFlags, ShowKeysFlags,
@@ -42,6 +43,8 @@ pub struct Platform {
     pub emulator_host: Option<String>,
     /// `GOOGLE_APPLICATION_CREDENTIALS`: the path of a credentials file.
     pub credentials_file: Option<std::path::PathBuf>,
+    /// `USER`: who runs this, for the record of what they change.
+    pub user: Option<String>,
     /// `K_SERVICE` is set: this is Cloud Run.
     pub is_cloud_run: bool,
 }
@@ -55,6 +58,7 @@ impl Platform {
             emulator_host: variable("DATASTORE_EMULATOR_HOST")
                 .map(|host| host.to_string_lossy().into_owned()),
             credentials_file: variable("GOOGLE_APPLICATION_CREDENTIALS").map(Into::into),
+            user: variable("USER").map(|user| user.to_string_lossy().into_owned()),
             is_cloud_run: variable("K_SERVICE").is_some(),
         }
     }

@@ -9,7 +9,9 @@ mod verify;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 pub use self::autojoin::Autojoin;
@@ -17,9 +19,16 @@ pub use self::integration::Integration;
 pub use self::verify::VerifiedKey;
 use crate::api_key::MalformedKey;
 use crate::claims::{Claim, Claims, NoClaims};
-use crate::environment::{Clock, Random};
-use crate::key_store::{Answer, KeyStore, Unavailable, UnusableRecord};
+use crate::environment::{Clock, Random, UnixSeconds};
+use crate::key_store::{
+    Answer, KeyStore, READ_DEADLINE, Unavailable, UnavailableKind, UnusableRecord, Validity,
+    Verdict,
+};
 use crate::signer::{SignError, Signer, Token};
+
+/// How old the answer of a store can be when a token is dated by it: the deadline of a question,
+/// and the second that a clock of whole seconds may swallow.
+pub const MAX_ANSWER_AGE: Duration = READ_DEADLINE.saturating_add(Duration::from_secs(1));
 
 /// A kind of token: which keys it is given for, and what it says.
 pub trait TokenFamily: Send + Sync + Sized + 'static {
@@ -45,11 +54,11 @@ pub trait TokenFamily: Send + Sync + Sized + 'static {
         key: &Self::ApiKey,
     ) -> impl Future<Output = Result<Answer<Self::Record>, Unavailable>> + Send;
 
-    /// Decides whether a record lets its key in. Called by `verify` alone.
+    /// Decides whether a record lets its key in at a moment. Called by `verify` alone.
     ///
     /// # Errors
     /// With the reason when it does not.
-    fn check(key: &Self::ApiKey, record: &Self::Record) -> Result<(), Refusal>;
+    fn check(key: &Self::ApiKey, record: &Self::Record, now: Timestamp) -> Result<(), Refusal>;
 
     /// Adds the claims of this family to the registered ones, in any order.
     ///
@@ -98,6 +107,39 @@ pub enum Refusal {
     WrongSecret,
     #[error("the key is not active")]
     NotActive,
+    #[error("the key is not yet valid")]
+    NotYetValid,
+    #[error("the key has expired")]
+    Expired,
+    #[error("the key was revoked")]
+    Revoked,
+}
+
+impl Refusal {
+    /// The reason in a word, for counting: one of a few.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "malformed",
+            Self::Unknown => "unknown",
+            Self::Unusable(_) => "unusable",
+            Self::WrongSecret => "wrong_secret",
+            Self::NotActive => "not_active",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// Refuses a key by its facts.
+fn check_validity(validity: Validity, now: Timestamp) -> Result<(), Refusal> {
+    match validity.judge(now) {
+        Verdict::Valid => Ok(()),
+        Verdict::NotYetValid => Err(Refusal::NotYetValid),
+        Verdict::Expired => Err(Refusal::Expired),
+        Verdict::Revoked => Err(Refusal::Revoked),
+    }
 }
 
 /// What went wrong after the key was found right.
@@ -131,23 +173,51 @@ impl Exchange {
         presented: SecretString,
     ) -> Result<Token, ExchangeError> {
         let key = F::parse(presented).map_err(Refusal::from)?;
-        let record = match F::find(&*self.store, &key).await? {
+        let asked_at = self.clock.now();
+        let answer = F::find(&*self.store, &key).await?;
+        // Once: what is judged by this time is dated by it, however long the signature takes.
+        let now = self.clock.now();
+        if now.saturating_sub(asked_at) > MAX_ANSWER_AGE.as_secs() {
+            return Err(outdated().into());
+        }
+        let time = timestamp(now);
+        let record = match answer {
             Answer::Found(record) => record,
             Answer::Absent => return Err(Refusal::Unknown.into()),
+            Answer::Gone(validity) => {
+                check_validity(validity, time)?;
+                return Err(Refusal::Unknown.into());
+            }
             Answer::Unusable(reason) => return Err(Refusal::Unusable(reason).into()),
         };
-        let verified = verify::verify::<F>(key, record)?;
-        Ok(self.token_for(&verified).await?)
+        let verified = verify::verify::<F>(key, record, time)?;
+        Ok(self.token_for(&verified, now).await?)
     }
 
     async fn token_for<F: TokenFamily>(
         &self,
         key: &VerifiedKey<F>,
+        now: UnixSeconds,
     ) -> Result<Token, ExchangeFailure> {
         let mut jti = [0; 16];
         self.random.fill(&mut jti)?;
         let jti = uuid::Builder::from_random_bytes(jti).into_uuid();
-        let claims = Claims::of(key, self.clock.now(), jti)?;
+        let claims = Claims::of(key, now, jti)?;
         Ok(self.signer.sign(claims).await?)
     }
+}
+
+/// The machine was stopped on the way, or its clock was set: what was true then may not be now.
+fn outdated() -> Unavailable {
+    Unavailable {
+        kind: UnavailableKind::TooSlow,
+        detail: "the answer is too old to rest on".to_owned(),
+    }
+}
+
+fn timestamp(seconds: UnixSeconds) -> Timestamp {
+    i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .unwrap_or(Timestamp::MAX)
 }

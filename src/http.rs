@@ -60,11 +60,12 @@ fn token_route<F: TokenFamily>(
     metrics: &Metrics,
 ) -> prometheus::Result<MethodRouter> {
     let panics = metrics.clone();
+    let figures = metrics.family::<F>()?;
     let layers = ServiceBuilder::new()
-        .layer(axum::middleware::from_fn_with_state(metrics.family::<F>()?, token::measured))
+        .layer(axum::middleware::from_fn_with_state(figures.clone(), token::measured))
         .layer(CatchPanicLayer::custom(move |panic| error::panicked(&panics, panic)));
     Ok(post(token::exchange::<F>)
-        .with_state(exchange.clone())
+        .with_state((exchange.clone(), figures))
         // Around the handler alone: what the router refuses is not counted (contract, Metrics).
         .route_layer(layers)
         .fallback(error::method_not_allowed)

@@ -2,17 +2,37 @@
 //!
 //! The one rule that everything else rests on: *there is no such key* and *I could not find out*
 //! are different types, from here to the wire. Only the first may be told to a caller as "invalid".
-//! The storage engines are in the rooms below; nothing of them shows here.
+//! The exchange reads through [`KeyStore`]; operators look through [`KeyRecords`] and write through
+//! [`KeyAdmin`]. What the records say is in the rooms below, and so are the storage engines; nothing
+//! of those shows here.
 
+mod change;
 pub mod datastore;
+mod facts;
+mod records;
 pub mod sqlite;
 
-use async_trait::async_trait;
-use jiff::Timestamp;
+use std::fmt;
+use std::time::Duration;
 
-use crate::api_key::{
-    IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName, SecretHash,
+use async_trait::async_trait;
+
+pub use self::change::{Change, RecordName, Write};
+pub use self::facts::{Facts, Revocation, Validity, Verdict};
+pub use self::records::{
+    Defect, Description, FactsState, IntegrationKeyFactsRow, IntegrationKeyRow, IntegrationRow,
+    Locator, NewIntegration, NewIntegrationKey, NewOrganization, NewOrganizationKey,
+    OrganizationKeyFactsRow, OrganizationKeyRow, OrganizationRow, StoredFacts,
 };
+use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey, OrganizationName, SecretHash};
+
+/// One question as its caller sees it, the same with every store: waiting, connection, attempts
+/// and pauses. One known client gives up after ten seconds, and our answer has to reach it before.
+pub const READ_DEADLINE: Duration = Duration::from_secs(4);
+/// One change as its caller sees it, the same with every store, reading back included.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+/// The most rows of a page: the largest rows there can be fit into a message of 4 MiB.
+pub const PAGE_ROWS: usize = 500;
 
 /// Reads what a token is decided by.
 #[async_trait]
@@ -31,24 +51,146 @@ pub trait KeyStore: Send + Sync {
     ) -> Result<Answer<OrganizationKey>, Unavailable>;
 }
 
-/// Writes what operators decide. Every change is one atomic commit that never overwrites.
+/// Shows operators what stands in the store, page by page and in the order of names.
 #[async_trait]
-pub trait KeyAdmin: KeyStore {
+pub trait KeyRecords: KeyStore {
+    async fn read_integration(
+        &self,
+        id: &IntegrationId,
+    ) -> Result<Option<IntegrationRow>, Unavailable>;
+
+    async fn read_integration_key(
+        &self,
+        integration_id: &IntegrationId,
+        key_id: &KeyId,
+    ) -> Result<Option<IntegrationKeyRow>, Unavailable>;
+
+    async fn read_organization(
+        &self,
+        name: &OrganizationName,
+    ) -> Result<Option<OrganizationRow>, Unavailable>;
+
+    async fn list_integrations(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<IntegrationRow>, Unavailable>;
+
+    /// Keys of one integration, or of all of them, orphans included.
+    async fn list_integration_keys(
+        &self,
+        of: Option<&IntegrationId>,
+        after: Option<&Cursor>,
+    ) -> Result<Page<IntegrationKeyRow>, Unavailable>;
+
+    async fn list_integration_key_facts(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<IntegrationKeyFactsRow>, Unavailable>;
+
+    async fn list_organizations(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<OrganizationRow>, Unavailable>;
+
+    async fn list_organization_keys(
+        &self,
+        of: OrganizationKeysOf<'_>,
+        after: Option<&Cursor>,
+    ) -> Result<Page<OrganizationKeyRow>, Unavailable>;
+
+    async fn list_organization_key_facts(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<OrganizationKeyFactsRow>, Unavailable>;
+}
+
+/// Which keys of organizations are listed.
+#[derive(Debug, Clone, Copy)]
+pub enum OrganizationKeysOf<'a> {
+    Everybody,
+    Organization(&'a OrganizationName),
+    /// All records of one API key: of every organization that holds it.
+    Credential(&'a OrganizationKeyRow),
+}
+
+/// Some rows, and where to go on.
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    /// May be empty although more follow.
+    pub rows: Vec<T>,
+    /// `None` on the last page.
+    pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// The same page of something else.
+    fn map<U>(self, of: impl FnMut(T) -> U) -> Page<U> {
+        Page { rows: self.rows.into_iter().map(of).collect(), next: self.next }
+    }
+}
+
+/// Where a list goes on. Only the store that gave it reads it.
+#[derive(Clone)]
+pub struct Cursor(Vec<u8>);
+
+impl fmt::Debug for Cursor {
+    // It may name an organization's key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cursor(..)")
+    }
+}
+
+/// Tells what a record says now from what it said before. Only the store that gave it reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Version(i64);
+
+/// Writes what operators decide.
+#[async_trait]
+pub trait KeyAdmin: KeyRecords {
+    /// Makes all writes of a change in one atomic commit, or none. What became of the commit is
+    /// known when this returns, but for [`WriteError::Unknown`]. A change without writes is made.
+    ///
+    /// # Errors
+    /// [`WriteError::Exists`] and [`WriteError::Conflict`] name the first write whose place was not
+    /// as it has to be.
+    async fn commit(&self, change: &Change) -> Result<(), WriteError>;
+
     /// Creates an integration together with its first key, or neither.
     async fn create_integration(
         &self,
         integration: &NewIntegration,
         key: &NewIntegrationKey,
-    ) -> Result<(), WriteError>;
+    ) -> Result<(), WriteError> {
+        let change = Change::new(vec![
+            Write::InsertIntegration(integration.clone()),
+            Write::InsertIntegrationKey(key.clone()),
+        ]);
+        self.commit(&change).await
+    }
 
     /// Gives a key to an integration that exists; the integration stays untouched.
-    async fn create_integration_key(&self, key: &NewIntegrationKey) -> Result<(), WriteError>;
+    async fn create_integration_key(&self, key: &NewIntegrationKey) -> Result<(), WriteError> {
+        if self.read_integration(&key.integration_id).await?.is_none() {
+            return Err(WriteError::NoSuchIntegration(key.integration_id.clone()));
+        }
+        let change = Write::InsertIntegrationKey(key.clone()).into();
+        self.commit(&change).await
+    }
 
     /// Creates an organization without keys.
-    async fn create_organization(&self, organization: &NewOrganization) -> Result<(), WriteError>;
+    async fn create_organization(&self, organization: &NewOrganization) -> Result<(), WriteError> {
+        let change = Write::InsertOrganization(organization.clone()).into();
+        self.commit(&change).await
+    }
 
     /// Gives a key to an organization that exists.
-    async fn create_organization_key(&self, key: &NewOrganizationKey) -> Result<(), WriteError>;
+    async fn create_organization_key(&self, key: &NewOrganizationKey) -> Result<(), WriteError> {
+        if self.read_organization(&key.organization).await?.is_none() {
+            return Err(WriteError::NoSuchOrganization(key.organization.clone()));
+        }
+        let change = Write::InsertOrganizationKey(key.clone()).into();
+        self.commit(&change).await
+    }
 }
 
 /// What a store says of a key when it has been reached.
@@ -57,6 +199,9 @@ pub enum Answer<T> {
     Found(T),
     /// The store was asked, and there is no such record.
     Absent,
+    /// There is no record any more, but facts of the key are left: of an organization's key that
+    /// was revoked.
+    Gone(Validity),
     /// There is a record that no reader of this store accepts (contract, section Datastore).
     Unusable(UnusableRecord),
 }
@@ -79,6 +224,8 @@ pub struct IntegrationKey {
     pub secret_hash: Option<SecretHash>,
     pub status: KeyStatus,
     pub tier: i64,
+    /// By the facts about this very secret.
+    pub validity: Validity,
 }
 
 /// Whether a key is meant to be used.
@@ -92,6 +239,8 @@ pub enum KeyStatus {
 impl KeyStatus {
     /// The word for a key in use, as every store holds it.
     pub const ACTIVE: &'static str = "active";
+    /// The word for a key that was revoked, or whose end was made known to the Go service.
+    pub const REVOKED: &'static str = "revoked";
 
     /// Only the word `active`, byte for byte, is active.
     #[must_use]
@@ -104,6 +253,7 @@ impl KeyStatus {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrganizationKey {
     pub holder: Holder,
+    pub validity: Validity,
 }
 
 /// Who holds an organization's key.
@@ -112,82 +262,6 @@ pub enum Holder {
     Organization(String),
     /// A parent with a numeric id: it has no name that a token could state.
     Numbered,
-}
-
-/// An integration to be created.
-#[derive(Debug, Clone)]
-pub struct NewIntegration {
-    pub id: IntegrationId,
-    pub description: Description,
-    pub created_at: Timestamp,
-}
-
-/// A key of an integration to be created, active from the start.
-#[derive(Debug, Clone)]
-pub struct NewIntegrationKey {
-    pub integration_id: IntegrationId,
-    pub key_id: KeyId,
-    pub secret_hash: SecretHash,
-    pub description: Description,
-    pub tier: i64,
-    pub created_at: Timestamp,
-}
-
-impl NewIntegrationKey {
-    /// The record of a key that was just generated.
-    #[must_use]
-    pub fn of(
-        key: &IntegrationApiKey,
-        description: Description,
-        tier: i64,
-        created_at: Timestamp,
-    ) -> Self {
-        Self {
-            integration_id: key.integration_id().clone(),
-            key_id: key.key_id().clone(),
-            secret_hash: key.secret_hash(),
-            description,
-            tier,
-            created_at,
-        }
-    }
-}
-
-/// An organization to be created.
-#[derive(Debug, Clone)]
-pub struct NewOrganization {
-    pub name: OrganizationName,
-    pub email: String,
-    /// Always stored as a floating-point number: the Go reader panics on an integer.
-    pub probability_multiplier: f64,
-    pub created_at: Timestamp,
-}
-
-/// A key of an organization to be created.
-#[derive(Debug, Clone)]
-pub struct NewOrganizationKey {
-    pub organization: OrganizationName,
-    pub key: OrganizationApiKey,
-    pub created_at: Timestamp,
-}
-
-/// A text of at most 1,500 bytes: the Go tools index descriptions, and no longer one can be indexed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Description(String);
-
-impl Description {
-    pub const MAX_BYTES: usize = 1500;
-
-    /// `None` when the text is too long.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        (text.len() <= Self::MAX_BYTES).then(|| Self(text.to_owned()))
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// The store could not be asked, or did not answer: nothing is known about the key.
@@ -219,22 +293,29 @@ pub enum UnavailableKind {
 /// Why a change was not made.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteError {
-    #[error("integration {0} exists already")]
-    IntegrationExists(IntegrationId),
-    #[error("integration {0} has a key {1} already")]
-    IntegrationKeyExists(IntegrationId, KeyId),
+    /// What the change was decided on is not what stands there.
+    #[error("{0} was changed by somebody else meanwhile; nothing was written: look and try again")]
+    Conflict(RecordName),
+    /// What is to be created stands there already.
+    #[error("{0} exists already")]
+    Exists(RecordName),
     #[error("there is no integration {0}")]
     NoSuchIntegration(IntegrationId),
-    #[error("organization {0} exists already")]
-    OrganizationExists(OrganizationName),
-    #[error("organization {0} holds this key already")]
-    OrganizationKeyExists(OrganizationName),
     #[error("there is no organization {0}")]
     NoSuchOrganization(OrganizationName),
+    #[error("the change has {0} writes, and {max} is the most", max = Change::MAX_WRITES)]
+    TooLarge(usize),
     /// Nothing was written.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// The commit was sent and its outcome could not be learned, not even by reading back.
     #[error("it is not known whether the change was made; look before trying again ({0})")]
     Unknown(Unavailable),
+}
+
+impl WriteError {
+    /// That the place of a write is not as it has to be.
+    fn in_the_way_of(write: &Write) -> Self {
+        if write.is_insert() { Self::Exists(write.name()) } else { Self::Conflict(write.name()) }
+    }
 }

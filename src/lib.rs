@@ -10,8 +10,11 @@
 //! api_key.rs      grammar of API keys: parse, generate, hash, compare
 //! claims.rs       what a token says
 //! exchange.rs     the use case: find, verify, claim, sign; a file per token family below it
+//! key_life.rs     how an API key comes to be, is replaced and ends: rules, and no deeds
 //! key_store.rs    what a store must be able to say and to do; the engines are below it
 //! signer.rs       signing keys, signatures, and the JWK Set to publish
+//! doctor.rs       what is wrong in a store, with remedies
+//! manifest.rs     what a store should hold, as a file; the steps from here to there
 //! environment.rs  time and randomness, passed in
 //! go_json.rs      JSON byte for byte as Go writes it
 //!
@@ -51,10 +54,13 @@ pub mod api_key;
 pub mod claims;
 pub mod commands;
 pub mod config;
+pub mod doctor;
 pub mod environment;
 pub mod exchange;
 mod go_json;
 pub mod http;
+pub mod key_life;
 pub mod key_store;
+pub mod manifest;
 pub mod signer;
 pub mod telemetry;

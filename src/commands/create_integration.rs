@@ -2,16 +2,17 @@
 //!
 //! It inserts and never overwrites. Standard output is the Go tool's, byte for byte.
 
+use jiff::{Timestamp, Unit};
 use secrecy::ExposeSecret as _;
 
-use super::create::{description, new_integration_key, show_once};
-use super::{Outcome, complain};
+use super::create::{description, show_once};
+use super::{Error, complain};
 use crate::api_key::{IntegrationApiKey, IntegrationId, KeyId};
 use crate::config::{CreateIntegrationFlags, Platform};
 use crate::environment::System;
-use crate::key_store::{KeyAdmin, NewIntegration, NewIntegrationKey, WriteError};
+use crate::key_store::{KeyAdmin, NewIntegration, NewIntegrationKey, RecordName, WriteError};
 
-pub(super) async fn run(flags: &CreateIntegrationFlags, platform: &Platform) -> Outcome {
+pub(super) async fn run(flags: &CreateIntegrationFlags, platform: &Platform) -> Result<(), Error> {
     let store_config = flags.store(platform)?;
     if flags.integration_id.is_empty() {
         return Err("-integration-id is required".into());
@@ -27,7 +28,9 @@ pub(super) async fn run(flags: &CreateIntegrationFlags, platform: &Platform) -> 
         None => KeyId::generate(&System)?,
     };
     let key = IntegrationApiKey::generate(integration_id.clone(), key_id, &System)?;
-    let record = new_integration_key(&key, &flags.key_description, flags.key_tier)?;
+    let about = description("-key-description", &flags.key_description)?;
+    let now = Timestamp::now().round(Unit::Microsecond)?;
+    let record = NewIntegrationKey::of(&key, about, flags.key_tier, now);
     let integration = NewIntegration {
         id: integration_id,
         description: description("-integration-description", &flags.integration_description)?,
@@ -62,14 +65,16 @@ async fn create_or_add(
     key: &NewIntegrationKey,
 ) -> Result<(), WriteError> {
     match store.create_integration(integration, key).await {
-        Err(WriteError::IntegrationExists(_)) => store.create_integration_key(key).await,
+        Err(WriteError::Exists(RecordName::Integration(_))) => {
+            store.create_integration_key(key).await
+        }
         outcome => outcome,
     }
 }
 
-fn with_advice(error: WriteError) -> Box<dyn std::error::Error + Send + Sync> {
+fn with_advice(error: WriteError) -> Error {
     match error {
-        WriteError::IntegrationExists(_) | WriteError::IntegrationKeyExists(..) => format!(
+        WriteError::Exists(_) => format!(
             "{error}, and nothing is overwritten; \
              `token-exchange integration-key create` makes another key for it"
         )

@@ -7,13 +7,12 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::create::new_integration_key;
 use super::serve::{Listeners, Service, bind, cannot_listen};
-use super::{Outcome, print};
+use super::{Error, print};
 use crate::api_key::{
     IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
 };
@@ -21,8 +20,8 @@ use crate::config::{KeyStoreChoice, Platform, ServeFlags, StoreConfig};
 use crate::environment::System;
 use crate::http::server::{ListenAddress, Listener};
 use crate::key_store::{
-    Answer, Description, KeyAdmin, KeyStore, NewIntegration, NewOrganization, NewOrganizationKey,
-    WriteError,
+    Answer, Description, KeyAdmin, KeyStore, NewIntegration, NewIntegrationKey, NewOrganization,
+    NewOrganizationKey, WriteError,
 };
 use crate::signer::generate;
 use crate::telemetry::logs;
@@ -30,9 +29,7 @@ use crate::telemetry::logs;
 const FOLDER: &str = ".token-exchange";
 const DEMO: &str = "demo";
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
-
-pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Outcome {
+pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Result<(), Error> {
     if platform.is_cloud_run {
         return Err("dev is for trying things out; it does not run on Cloud Run \
                     (K_SERVICE is set): deploy `token-exchange serve`"
@@ -152,13 +149,14 @@ impl DemoKeys {
 }
 
 async fn create_demo_keys(store: &dyn KeyAdmin) -> Result<DemoKeys, Error> {
-    let now = Timestamp::now();
+    let now = Timestamp::now().round(Unit::Microsecond)?;
     let id = IntegrationId::parse(DEMO)?;
     let key = IntegrationApiKey::generate(id.clone(), KeyId::generate(&System)?, &System)?;
-    let record = new_integration_key(&key, "made by dev", 0)?;
+    let about = Description::parse("made by dev").unwrap_or_default();
+    let record = NewIntegrationKey::of(&key, about, 0, now);
     let integration = NewIntegration { id, description: Description::default(), created_at: now };
     match store.create_integration(&integration, &record).await {
-        Err(WriteError::IntegrationExists(_)) => store.create_integration_key(&record).await?,
+        Err(WriteError::Exists(_)) => store.create_integration_key(&record).await?,
         outcome => outcome?,
     }
     let name = OrganizationName::parse(DEMO)?;
@@ -169,7 +167,7 @@ async fn create_demo_keys(store: &dyn KeyAdmin) -> Result<DemoKeys, Error> {
         created_at: now,
     };
     match store.create_organization(&organization).await {
-        Ok(()) | Err(WriteError::OrganizationExists(_)) => {}
+        Ok(()) | Err(WriteError::Exists(_)) => {}
         Err(error) => return Err(error.into()),
     }
     let organization_key = NewOrganizationKey {

@@ -9,19 +9,19 @@ mod url;
 
 use secrecy::ExposeSecret as _;
 
-use super::{Outcome, complain, print};
+use super::{Done, Error, Outcome, complain, print};
 use crate::config::{ExtractKeyFlags, GenerateKeyFlags, ShowKeysFlags, SigningKeyCommand};
 use crate::environment::{Clock as _, System};
 use crate::signer::key_edit::KeyDocument;
 use crate::signer::{KeyFile, KeyRing, KeySet, generate};
 
-pub(super) async fn run(command: SigningKeyCommand) -> Outcome {
+pub(super) async fn run(command: SigningKeyCommand) -> Result<Done, Error> {
     match command {
-        SigningKeyCommand::Generate(flags) => generate(&flags),
-        SigningKeyCommand::Show(flags) => show(&flags),
+        SigningKeyCommand::Generate(flags) => generate(&flags).map(|()| Done::All),
+        SigningKeyCommand::Show(flags) => show(&flags).map(|()| Done::All),
         SigningKeyCommand::Rotate(flags) => rotate::run(&flags, System.now()),
         SigningKeyCommand::Check(flags) => check::run(&flags, System.now()).await,
-        SigningKeyCommand::Extract(flags) => extract(&flags),
+        SigningKeyCommand::Extract(flags) => extract(&flags).map(|()| Done::All),
     }
 }
 

@@ -5,8 +5,12 @@
 //! must not confirm anything.
 
 use clap::builder::{PossibleValuesParser, Styles};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+use super::life::{
+    ApplyFlags, CompletionsFlags, DoctorFlags, ExportFlags, IntegrationCommand,
+    IntegrationKeyCommand, OrganizationCommand, OrganizationKeyCommand,
+};
 use super::serve::ServeFlags;
 use super::signing_key::SigningKeyCommand;
 use super::store::{KeyStoreChoice, StoreFlags};
@@ -34,6 +38,11 @@ pub enum Command {
     /// Create an integration with a first API key, as the Go tool of this name
     #[command(args_override_self = true)]
     CreateIntegration(CreateIntegrationFlags),
+    /// Integrations
+    Integration {
+        #[command(subcommand)]
+        command: IntegrationCommand,
+    },
     /// API keys of integrations
     IntegrationKey {
         #[command(subcommand)]
@@ -54,6 +63,17 @@ pub enum Command {
         #[command(subcommand)]
         command: SigningKeyCommand,
     },
+    /// Find what is dead, orphaned, duplicate, dangerous or unreadable in the store
+    #[command(args_override_self = true)]
+    Doctor(DoctorFlags),
+    /// Print the store as a manifest, hashes only
+    #[command(args_override_self = true)]
+    Export(ExportFlags),
+    /// Bring the store to what a manifest says
+    #[command(args_override_self = true)]
+    Apply(ApplyFlags),
+    /// Print what a shell needs to complete these commands
+    Completions(CompletionsFlags),
 }
 
 impl Command {
@@ -61,16 +81,16 @@ impl Command {
     pub(super) fn check_line(&self) -> Result<(), ConfigError> {
         match self {
             Self::Serve(flags) | Self::Dev(flags) => flags.store.check_line(),
-            Self::CreateIntegration(_) | Self::SigningKey { .. } => Ok(()),
-            Self::IntegrationKey { command: IntegrationKeyCommand::Create(flags) } => {
-                flags.store.check_line()
+            Self::CreateIntegration(_) | Self::Completions(_) | Self::SigningKey { .. } => Ok(()),
+            Self::Integration { command } => command.store().check_line(),
+            Self::IntegrationKey { command } => {
+                command.store().map_or(Ok(()), StoreFlags::check_line)
             }
-            Self::Organization { command: OrganizationCommand::Create(flags) } => {
-                flags.store.check_line()
-            }
-            Self::OrganizationKey { command: OrganizationKeyCommand::Create(flags) } => {
-                flags.store.check_line()
-            }
+            Self::Organization { command } => command.store().check_line(),
+            Self::OrganizationKey { command } => command.store().check_line(),
+            Self::Doctor(flags) => flags.change.read.store.check_line(),
+            Self::Export(flags) => flags.store.check_line(),
+            Self::Apply(flags) => flags.change.read.store.check_line(),
         }
     }
 }
@@ -122,84 +142,6 @@ impl CreateIntegrationFlags {
             platform,
         )
     }
-}
-
-#[derive(Debug, Subcommand)]
-pub enum IntegrationKeyCommand {
-    /// Give another key to an integration that exists; prints the key once
-    #[command(args_override_self = true)]
-    Create(IntegrationKeyFlags),
-}
-
-#[derive(Debug, Args)]
-pub struct IntegrationKeyFlags {
-    /// The integration that gets the key
-    #[arg(long)]
-    pub integration_id: String,
-    /// Key ID, beginning with ki_ [default: generated]
-    #[arg(long)]
-    pub key_id: Option<String>,
-    /// What the key is for, in words
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub description: String,
-    /// The service tier that tokens state
-    #[arg(long, default_value = "0", value_parser = go_style::integer)]
-    pub tier: i64,
-    #[arg(long, default_value = "table")]
-    pub output: OutputFormat,
-    #[command(flatten)]
-    pub store: StoreFlags,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum OrganizationCommand {
-    /// Create an organization, without keys
-    #[command(args_override_self = true)]
-    Create(OrganizationFlags),
-}
-
-#[derive(Debug, Args)]
-pub struct OrganizationFlags {
-    /// The organization's name, as tokens state it
-    #[arg(long)]
-    pub organization: String,
-    /// An address of theirs
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub email: String,
-    /// The share of their nodes that measure
-    #[arg(long, default_value = "1.0")]
-    pub probability_multiplier: f64,
-    #[arg(long, default_value = "table")]
-    pub output: OutputFormat,
-    #[command(flatten)]
-    pub store: StoreFlags,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum OrganizationKeyCommand {
-    /// Give a key to an organization that exists; prints the key once
-    #[command(args_override_self = true)]
-    Create(OrganizationKeyFlags),
-}
-
-#[derive(Debug, Args)]
-pub struct OrganizationKeyFlags {
-    /// The organization that gets the key
-    #[arg(long)]
-    pub organization: String,
-    #[arg(long, default_value = "table")]
-    pub output: OutputFormat,
-    #[command(flatten)]
-    pub store: StoreFlags,
-}
-
-/// The form of what a command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// For people
-    Table,
-    /// For programs
-    Json,
 }
 
 /// The levels of the log, from the quietest.

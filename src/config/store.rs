@@ -131,6 +131,12 @@ impl StoreConfig {
         }
     }
 
+    /// Whether this is a Datastore emulator, where test keys belong.
+    #[must_use]
+    pub fn is_emulator(&self) -> bool {
+        matches!(self, Self::Datastore(DatastoreConfig { emulator_host: Some(_), .. }))
+    }
+
     /// Opens the store. Datastore is not asked anything yet: if it is away, the service starts all
     /// the same. Has to be called inside a Tokio runtime.
     ///

@@ -1,8 +1,9 @@
 //! Tokens for organizations that register nodes.
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Refusal, TokenFamily};
+use super::{Refusal, TokenFamily, check_validity};
 use crate::api_key::{MalformedKey, OrganizationApiKey};
 use crate::claims::{Claim, ClaimValue, NoClaims};
 use crate::key_store::{Answer, Holder, KeyStore, OrganizationKey, Unavailable};
@@ -28,9 +29,13 @@ impl TokenFamily for Autojoin {
         store.organization_key(key).await
     }
 
-    fn check(_: &OrganizationApiKey, _: &OrganizationKey) -> Result<(), Refusal> {
-        // The record was found by the key itself, so finding it is the proof.
-        Ok(())
+    fn check(
+        _: &OrganizationApiKey,
+        record: &OrganizationKey,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        // The record was found by the key itself, so finding it is the proof of the secret.
+        check_validity(record.validity, now)
     }
 
     fn own_claims<'a>(

@@ -1,8 +1,9 @@
 //! Tokens for client integrations: short-lived, one per use.
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Refusal, TokenFamily};
+use super::{Refusal, TokenFamily, check_validity};
 use crate::api_key::{IntegrationApiKey, MalformedKey};
 use crate::claims::{Claim, ClaimValue, NoClaims};
 use crate::key_store::{Answer, IntegrationKey, KeyStatus, KeyStore, Unavailable};
@@ -28,12 +29,18 @@ impl TokenFamily for Integration {
         store.integration_key(key.integration_id(), key.key_id()).await
     }
 
-    fn check(key: &IntegrationApiKey, record: &IntegrationKey) -> Result<(), Refusal> {
+    fn check(
+        key: &IntegrationApiKey,
+        record: &IntegrationKey,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
         // The secret comes first: who does not know it learns nothing of the status, not even by
         // the operator's log of refusals.
         if record.secret_hash != Some(key.secret_hash()) {
             return Err(Refusal::WrongSecret);
         }
+        // Then the facts, which say more than the status; the stricter of the two wins.
+        check_validity(record.validity, now)?;
         match record.status {
             KeyStatus::Active => Ok(()),
             KeyStatus::Inactive => Err(Refusal::NotActive),

@@ -1,6 +1,8 @@
 //! The only place that makes a [`VerifiedKey`]: nobody can state claims for a key that was not
 //! verified, because the types leave no way to it. No other file may reach these fields.
 
+use jiff::Timestamp;
+
 use super::{Refusal, TokenFamily};
 use crate::claims::{Claim, NoClaims};
 
@@ -23,12 +25,13 @@ pub struct VerifiedKey<F: TokenFamily> {
     record: F::Record,
 }
 
-/// Verifies a key against its record.
+/// Verifies a key against its record, as of now.
 pub(super) fn verify<F: TokenFamily>(
     key: F::ApiKey,
     record: F::Record,
+    now: Timestamp,
 ) -> Result<VerifiedKey<F>, Refusal> {
-    F::check(&key, &record)?;
+    F::check(&key, &record, now)?;
     Ok(VerifiedKey { key, record })
 }
 

@@ -18,12 +18,15 @@ use crate::telemetry::metrics::FamilyMetrics;
 
 /// `POST /v0/token/…`: `{"api_key":"…"}` in, `{"token":"…"}` and a newline out.
 pub(super) async fn exchange<F: TokenFamily>(
-    State(exchange): State<Exchange>,
+    State((exchange, metrics)): State<(Exchange, FamilyMetrics)>,
     request: Request,
 ) -> Result<Response, Rejection> {
     let outcome = token::<F>(&exchange, request).await;
     if let Err(rejection) = &outcome {
         log::<F>(rejection);
+        if let Rejection::Exchange(ExchangeError::Refused(reason)) = rejection {
+            metrics.count_refusal(reason);
+        }
     }
     outcome.map(|token| granted(&token))
 }

@@ -1,13 +1,17 @@
 //! Google Datastore, where the Go tools keep API keys: the only room that knows `gcloud_sdk`.
 //!
-//! What can be asked is here; how a call is made, what records look like and how a change is made
-//! sure of are in the rooms below. A gRPC error is never an absence: only an answer that names the
+//! What the exchange asks is here; how a call is made, what records look like, what operators ask and
+//! how a change is made sure of are in the rooms below. A gRPC error is never an absence: only an answer that names the
 //! key as missing, or a finished query without results, is.
 
 mod admin;
 mod connection;
 mod credentials;
 mod entity;
+mod facts;
+mod records;
+mod rows;
+mod written;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -20,25 +24,23 @@ use gcloud_sdk::google::datastore::v1::query_result_batch::MoreResultsType;
 use gcloud_sdk::google::datastore::v1::run_query_request::QueryType;
 use gcloud_sdk::google::datastore::v1::value::ValueType;
 use gcloud_sdk::google::datastore::v1::{
-    Entity, Filter, Key, KindExpression, LookupRequest, PropertyFilter, PropertyReference, Query,
-    QueryResultBatch, RunQueryRequest, Value,
+    Entity, EntityResult, Filter, Key, KindExpression, LookupRequest, PartitionId, PropertyFilter,
+    PropertyReference, Query, QueryResultBatch, RunQueryRequest, Value,
 };
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
 use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey};
 use crate::key_store::{
-    Answer, IntegrationKey, KeyStore, OrganizationKey, Unavailable, UnavailableKind,
+    Answer, IntegrationKey, KeyStore, OrganizationKey, READ_DEADLINE, Unavailable, UnavailableKind,
 };
 use connection::{Connection, Failure, Wording};
 use entity::Keys;
+use facts::Of;
 
 /// One attempt at a question. Datastore answers a lookup in tens of milliseconds; a call that has
 /// not come back by now is better made again.
 const READ_ATTEMPT: Duration = Duration::from_millis(800);
-/// One question as its caller sees it: connection, token, attempts and pauses. One known client
-/// gives up after ten seconds, and our answer has to reach it before.
-const READ_DEADLINE: Duration = Duration::from_secs(4);
 /// How often an answer that is put off (`deferred`, an unfinished batch) is asked for again.
 const MAX_CONTINUATIONS: usize = 10;
 
@@ -46,9 +48,9 @@ const MAX_CONTINUATIONS: usize = 10;
 #[derive(Debug, Clone)]
 pub struct DatastoreConfig {
     pub project_id: String,
-    /// Holds `Organization` and `APIKey`.
+    /// Holds `Organization`, `APIKey` and its facts.
     pub platform_namespace: String,
-    /// Holds `IntegrationMeta` and `IntegrationAPIKey`.
+    /// Holds `IntegrationMeta`, `IntegrationAPIKey` and its facts.
     pub integration_namespace: String,
     /// `host:port`, spoken to in plain text and without credentials; `None` is Google's Datastore.
     pub emulator_host: Option<String>,
@@ -92,79 +94,138 @@ impl DatastoreStore {
         Ok(Self { connection, keys })
     }
 
-    /// Reads one entity by its key; `None` is an absence.
-    async fn lookup(
+    /// Reads entities by their keys, which are all different; `None` is an absence.
+    async fn lookup<const N: usize>(
         &self,
-        key: Key,
-        deadline: Instant,
+        keys: [Key; N],
+        patience: Patience,
         wording: Wording,
-    ) -> Result<Option<Entity>, Failure> {
-        let request = LookupRequest {
-            project_id: self.keys.project_id.clone(),
-            keys: vec![key],
-            ..LookupRequest::default()
+    ) -> Result<[Option<EntityResult>; N], Failure> {
+        let found = self.lookup_all(keys.into(), patience, wording).await?;
+        found.try_into().map_err(|_| {
+            Failure::unusable_answer(UnavailableKind::Failed, "a lookup of something else")
+        })
+    }
+
+    async fn lookup_all(
+        &self,
+        keys: Vec<Key>,
+        patience: Patience,
+        wording: Wording,
+    ) -> Result<Vec<Option<EntityResult>>, Failure> {
+        let mut answers: Vec<Option<Option<EntityResult>>> = vec![None; keys.len()];
+        // Where it is looked up for, whatever project and database an answer names.
+        let place = |key: Option<&Key>| {
+            key.and_then(|key| keys.iter().position(|asked| asked.path == key.path))
         };
+        let mut open = keys.clone();
         for _ in 0..MAX_CONTINUATIONS {
-            let answer = self.connection.ask(&request, READ_ATTEMPT, deadline, wording).await?;
-            if let Some(found) = answer.found.into_iter().next() {
-                return found.entity.map(Some).ok_or_else(|| {
-                    Failure::unusable_answer(UnavailableKind::Failed, "a result without an entity")
-                });
+            if open.is_empty() {
+                break;
             }
-            if !answer.missing.is_empty() {
-                return Ok(None);
+            let request = LookupRequest {
+                project_id: self.keys.project_id.clone(),
+                keys: open,
+                ..LookupRequest::default()
+            };
+            let answer =
+                self.connection.ask(&request, patience.attempt, patience.deadline, wording).await?;
+            for result in answer.found {
+                let key = result.entity.as_ref().and_then(|entity| entity.key.as_ref());
+                if let Some(place) = place(key) {
+                    answers[place] = Some(Some(result));
+                }
             }
-            if answer.deferred.is_empty() {
-                let detail = "a lookup that says neither found nor missing";
-                return Err(Failure::unusable_answer(UnavailableKind::Failed, detail));
+            for result in answer.missing {
+                let key = result.entity.as_ref().and_then(|entity| entity.key.as_ref());
+                if let Some(place) = place(key) {
+                    answers[place] = Some(None);
+                }
             }
+            open = answer.deferred;
         }
-        Err(Failure::unusable_answer(
-            UnavailableKind::TooSlow,
-            "the lookup was deferred every time",
-        ))
+        if !open.is_empty() {
+            return Err(Failure::unusable_answer(
+                UnavailableKind::TooSlow,
+                "the lookup was deferred every time",
+            ));
+        }
+        answers.into_iter().collect::<Option<_>>().ok_or_else(|| {
+            let detail = "a lookup that says neither found nor missing";
+            Failure::unusable_answer(UnavailableKind::Failed, detail)
+        })
     }
 
     /// Runs a query for one entity to its end; `None` is an absence.
     async fn query_first(
         &self,
         mut query: Query,
-        deadline: Instant,
+        patience: Patience,
         wording: Wording,
     ) -> Result<Option<Entity>, Failure> {
         for _ in 0..MAX_CONTINUATIONS {
-            let request = RunQueryRequest {
-                project_id: self.keys.project_id.clone(),
-                partition_id: Some(self.keys.platform()),
-                query_type: Some(QueryType::Query(query.clone())),
-                ..RunQueryRequest::default()
-            };
-            let answer = self.connection.ask(&request, READ_ATTEMPT, deadline, wording).await?;
-            let Some(QueryResultBatch { entity_results, more_results, end_cursor, .. }) =
-                answer.batch
-            else {
-                let detail = "a query without a batch of results";
-                return Err(Failure::unusable_answer(UnavailableKind::Failed, detail));
-            };
-            if let Some(found) = entity_results.into_iter().next() {
+            let partition = self.keys.platform();
+            let (batch, more) = self.query(partition, query.clone(), patience, wording).await?;
+            if let Some(found) = batch.entity_results.into_iter().next() {
                 return found.entity.map(Some).ok_or_else(|| {
                     Failure::unusable_answer(UnavailableKind::Failed, "a result without an entity")
                 });
             }
-            match MoreResultsType::try_from(more_results) {
-                Ok(
-                    MoreResultsType::NoMoreResults
-                    | MoreResultsType::MoreResultsAfterLimit
-                    | MoreResultsType::MoreResultsAfterCursor,
-                ) => return Ok(None),
-                Ok(MoreResultsType::NotFinished) => query.start_cursor = end_cursor,
-                Ok(MoreResultsType::Unspecified) | Err(_) => {
-                    let detail = "a batch that does not say whether it is the last";
-                    return Err(Failure::unusable_answer(UnavailableKind::Failed, detail));
-                }
+            if more != MoreResultsType::NotFinished {
+                return Ok(None);
             }
+            query.start_cursor = batch.end_cursor;
         }
         Err(Failure::unusable_answer(UnavailableKind::TooSlow, "the query did not come to an end"))
+    }
+
+    /// Asks for one batch of a query, and whether it is the last.
+    async fn query(
+        &self,
+        partition: PartitionId,
+        query: Query,
+        patience: Patience,
+        wording: Wording,
+    ) -> Result<(QueryResultBatch, MoreResultsType), Failure> {
+        let request = RunQueryRequest {
+            project_id: self.keys.project_id.clone(),
+            partition_id: Some(partition),
+            query_type: Some(QueryType::Query(query)),
+            ..RunQueryRequest::default()
+        };
+        let answer =
+            self.connection.ask(&request, patience.attempt, patience.deadline, wording).await?;
+        let Some(batch) = answer.batch else {
+            let detail = "a query without a batch of results";
+            return Err(Failure::unusable_answer(UnavailableKind::Failed, detail));
+        };
+        match batch.more_results() {
+            MoreResultsType::Unspecified => {
+                let detail = "a batch that does not say whether it is the last";
+                Err(Failure::unusable_answer(UnavailableKind::Failed, detail))
+            }
+            more => Ok((batch, more)),
+        }
+    }
+}
+
+/// How long an answer is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    /// Each attempt.
+    attempt: Duration,
+    /// All of them.
+    deadline: Instant,
+}
+
+impl Patience {
+    /// With a question that somebody waits for.
+    fn question() -> Self {
+        Self::until(Instant::now() + READ_DEADLINE)
+    }
+
+    fn until(deadline: Instant) -> Self {
+        Self { attempt: READ_ATTEMPT, deadline }
     }
 }
 
@@ -175,11 +236,15 @@ impl KeyStore for DatastoreStore {
         integration_id: &IntegrationId,
         key_id: &KeyId,
     ) -> Result<Answer<IntegrationKey>, Unavailable> {
-        let key = self.keys.integration_key(integration_id, key_id);
-        let deadline = Instant::now() + READ_DEADLINE;
-        match self.lookup(key, deadline, Wording::Kept).await {
-            Ok(found) => Ok(found.map_or(Answer::Absent, entity::integration_key)),
-            Err(failure) => Err(failure.unavailable),
+        let (id, key_id) = (integration_id.as_str(), key_id.as_str());
+        let keys =
+            [self.keys.integration_key(id, key_id), self.keys.integration_key_facts(id, key_id)];
+        let [record, facts] = self.lookup(keys, Patience::question(), Wording::Kept).await?;
+        match record.and_then(|record| record.entity) {
+            Some(record) => {
+                entity::integration_key(record, &facts::of_result(facts, Of::IntegrationKey))
+            }
+            None => Ok(Answer::Absent),
         }
     }
 
@@ -187,22 +252,33 @@ impl KeyStore for DatastoreStore {
         &self,
         key: &OrganizationApiKey,
     ) -> Result<Answer<OrganizationKey>, Unavailable> {
-        let query = key_is(key);
-        let deadline = Instant::now() + READ_DEADLINE;
-        match self.query_first(query, deadline, Wording::CodeOnly).await {
-            Ok(found) => Ok(found.map_or(Answer::Absent, entity::organization_key)),
-            Err(failure) => Err(failure.unavailable),
-        }
+        let query = key_is(key.reveal().expose_secret());
+        let facts_key = self.keys.organization_key_facts(key.hash());
+        let patience = Patience::question();
+        let (record, [facts]) = tokio::try_join!(
+            self.query_first(query, patience, Wording::CodeOnly),
+            self.lookup([facts_key], patience, Wording::Kept),
+        )?;
+        let validity = facts::of_result(facts, Of::OrganizationKey).validity()?;
+        Ok(match (record, validity) {
+            (Some(record), validity) => {
+                entity::organization_key(record, validity.unwrap_or_default())
+            }
+            (None, Some(validity)) => Answer::Gone(validity),
+            (None, None) => Answer::Absent,
+        })
     }
 }
 
 /// `SELECT * FROM APIKey WHERE key = … LIMIT 1`: served by the built-in index of the property.
-fn key_is(key: &OrganizationApiKey) -> Query {
-    let value = ValueType::StringValue(key.reveal().expose_secret().to_owned());
+fn key_is(api_key: &str) -> Query {
     let filter = PropertyFilter {
         property: Some(PropertyReference { name: entity::KEY.to_owned() }),
         op: Operator::Equal.into(),
-        value: Some(Value { value_type: Some(value), ..Value::default() }),
+        value: Some(Value {
+            value_type: Some(ValueType::StringValue(api_key.to_owned())),
+            ..Value::default()
+        }),
     };
     Query {
         kind: vec![KindExpression { name: entity::API_KEY_KIND.to_owned() }],

@@ -6,7 +6,9 @@
 //! hashes, so the file opens nothing. Whatever SQLite cannot answer (locked, corrupt, gone) is
 //! unavailable, never absent.
 
+mod admin;
 mod database;
+mod rows;
 mod schema;
 mod worker;
 
@@ -14,15 +16,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::Connection;
 
-use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey, SecretHash};
+use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey, OrganizationName};
 use crate::key_store::{
-    Answer, Holder, IntegrationKey, KeyAdmin, KeyStatus, KeyStore, NewIntegration,
-    NewIntegrationKey, NewOrganization, NewOrganizationKey, OrganizationKey, Unavailable,
-    UnavailableKind, WriteError,
+    Answer, Cursor, Holder, IntegrationKey, IntegrationKeyFactsRow, IntegrationKeyRow,
+    IntegrationRow, KeyRecords, KeyStore, OrganizationKey, OrganizationKeyFactsRow,
+    OrganizationKeyRow, OrganizationKeysOf, OrganizationRow, Page, READ_DEADLINE, Unavailable,
 };
-use database::{Database, unavailable};
+use database::Database;
+use rows::Place;
 use worker::{Interrupted, Workers};
 
 /// Threads that read. One would do for the load; the second keeps answering while the first waits
@@ -37,11 +40,6 @@ const WRITE_QUEUE: usize = 64;
 const READ_LOCK_WAIT: Duration = Duration::from_secs(2);
 /// How long the writer waits for another process to end its change.
 const WRITE_LOCK_WAIT: Duration = Duration::from_secs(5);
-/// One question as its caller sees it, the queue included; the same as with any other store.
-const READ_DEADLINE: Duration = Duration::from_secs(4);
-/// One change as its caller sees it, the queue included.
-const WRITE_DEADLINE: Duration = Duration::from_secs(10);
-
 /// Why a file cannot be the key store.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -100,58 +98,6 @@ impl SqliteStore {
             Err(Interrupted::NotBegun(why) | Interrupted::Begun(why)) => Err(why),
         }
     }
-
-    /// Runs a change in a transaction of its own, which is committed only if it succeeds.
-    async fn write(
-        &self,
-        change: impl FnOnce(&Connection) -> Result<(), ChangeError> + Send + 'static,
-    ) -> Result<(), WriteError> {
-        let make = move |database: &mut Database, deadline| {
-            let result = transact(database.connection(deadline)?, change);
-            result.map_err(|error| match error {
-                ChangeError::Refused(refusal) => *refusal,
-                ChangeError::Sqlite(error) => database.failed(&error).into(),
-                ChangeError::Commit(error) => match unavailable(&error) {
-                    busy if busy.kind == UnavailableKind::TooSlow => busy.into(),
-                    broken => WriteError::Unknown(broken),
-                },
-            })
-        };
-        match self.writer.run(WRITE_DEADLINE, make).await {
-            Ok(outcome) => outcome,
-            Err(Interrupted::NotBegun(why)) => Err(why.into()),
-            Err(Interrupted::Begun(why)) => Err(WriteError::Unknown(why)),
-        }
-    }
-}
-
-/// Why a transaction was not committed, or may not have been.
-enum ChangeError {
-    Refused(Box<WriteError>),
-    Sqlite(rusqlite::Error),
-    Commit(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for ChangeError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Sqlite(error)
-    }
-}
-
-impl From<WriteError> for ChangeError {
-    fn from(refusal: WriteError) -> Self {
-        Self::Refused(Box::new(refusal))
-    }
-}
-
-fn transact(
-    connection: &mut Connection,
-    change: impl FnOnce(&Connection) -> Result<(), ChangeError>,
-) -> Result<(), ChangeError> {
-    // Immediate: the lock is waited for at the start, where nothing has been read yet.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    change(&transaction)?;
-    transaction.commit().map_err(ChangeError::Commit)
 }
 
 #[async_trait]
@@ -161,23 +107,17 @@ impl KeyStore for SqliteStore {
         integration_id: &IntegrationId,
         key_id: &KeyId,
     ) -> Result<Answer<IntegrationKey>, Unavailable> {
-        let (integration_id, key_id) = (integration_id.clone(), key_id.clone());
-        let found = self.read(move |database| {
-            database
-                .prepare_cached(
-                    "SELECT secret_hash, status, tier FROM integration_keys
-                     WHERE integration_id = ?1 AND key_id = ?2",
-                )?
-                .query_row(params![integration_id.as_str(), key_id.as_str()], |row| {
-                    Ok(IntegrationKey {
-                        secret_hash: SecretHash::from_hex(row.get_ref(0)?.as_str()?),
-                        status: KeyStatus::from_stored(row.get_ref(1)?.as_str()?),
-                        tier: row.get(2)?,
-                    })
-                })
-                .optional()
-        });
-        Ok(found.await?.map_or(Answer::Absent, Answer::Found))
+        let (id, key) = (integration_id.clone(), key_id.clone());
+        let found = self
+            .read(move |database| rows::read_integration_key(database, id.as_str(), key.as_str()))
+            .await?;
+        let Some(row) = found else { return Ok(Answer::Absent) };
+        Ok(Answer::Found(IntegrationKey {
+            secret_hash: row.secret_hash(),
+            status: row.key_status(),
+            tier: row.tier,
+            validity: row.validity()?,
+        }))
     }
 
     async fn organization_key(
@@ -186,128 +126,112 @@ impl KeyStore for SqliteStore {
     ) -> Result<Answer<OrganizationKey>, Unavailable> {
         let hash = key.hash();
         let found = self.read(move |database| {
-            database
-                .prepare_cached(
-                    "SELECT organization FROM organization_keys
-                     WHERE key_hash = ?1 ORDER BY organization LIMIT 1",
-                )?
-                .query_row([hash.as_bytes()], |row| row.get(0))
-                .optional()
+            Ok(match rows::read_organization_key(database, &hash, None)? {
+                Some(row) => (Some(row.organization), row.facts),
+                None => (None, rows::read_organization_key_facts(database, &hash)?),
+            })
         });
-        let holder = found.await?.map(Holder::Organization);
-        Ok(holder.map_or(Answer::Absent, |holder| Answer::Found(OrganizationKey { holder })))
+        let (holder, facts) = found.await?;
+        let validity = facts.validity()?;
+        Ok(match (holder, validity) {
+            (Some(name), validity) => Answer::Found(OrganizationKey {
+                holder: Holder::Organization(name),
+                validity: validity.unwrap_or_default(),
+            }),
+            (None, Some(validity)) => Answer::Gone(validity),
+            (None, None) => Answer::Absent,
+        })
     }
 }
 
 #[async_trait]
-impl KeyAdmin for SqliteStore {
-    async fn create_integration(
+impl KeyRecords for SqliteStore {
+    async fn read_integration(
         &self,
-        integration: &NewIntegration,
-        key: &NewIntegrationKey,
-    ) -> Result<(), WriteError> {
-        let (integration, key) = (integration.clone(), key.clone());
-        self.write(move |database| {
-            let inserted = database
-                .prepare_cached(
-                    "INSERT INTO integrations (id, description, created_at)
-                     VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![
-                    integration.id.as_str(),
-                    integration.description.as_str(),
-                    integration.created_at.as_microsecond(),
-                ])?;
-            if inserted == 0 {
-                return Err(WriteError::IntegrationExists(integration.id).into());
-            }
-            insert_integration_key(database, &key)
+        id: &IntegrationId,
+    ) -> Result<Option<IntegrationRow>, Unavailable> {
+        let id = id.clone();
+        self.read(move |database| rows::read_integration(database, id.as_str())).await
+    }
+
+    async fn read_integration_key(
+        &self,
+        integration_id: &IntegrationId,
+        key_id: &KeyId,
+    ) -> Result<Option<IntegrationKeyRow>, Unavailable> {
+        let (id, key) = (integration_id.clone(), key_id.clone());
+        self.read(move |database| rows::read_integration_key(database, id.as_str(), key.as_str()))
+            .await
+    }
+
+    async fn read_organization(
+        &self,
+        name: &OrganizationName,
+    ) -> Result<Option<OrganizationRow>, Unavailable> {
+        let name = name.clone();
+        self.read(move |database| rows::read_organization(database, name.as_str())).await
+    }
+
+    async fn list_integrations(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<IntegrationRow>, Unavailable> {
+        let after = Place::after(after);
+        self.read(move |database| rows::list_integrations(database, &after)).await
+    }
+
+    async fn list_integration_keys(
+        &self,
+        of: Option<&IntegrationId>,
+        after: Option<&Cursor>,
+    ) -> Result<Page<IntegrationKeyRow>, Unavailable> {
+        let (of, after) = (of.cloned(), Place::after(after));
+        self.read(move |database| {
+            let of = of.as_ref().map(IntegrationId::as_str);
+            rows::list_integration_keys(database, of, &after)
         })
         .await
     }
 
-    async fn create_integration_key(&self, key: &NewIntegrationKey) -> Result<(), WriteError> {
-        let key = key.clone();
-        self.write(move |database| {
-            let mut integration =
-                database.prepare_cached("SELECT 1 FROM integrations WHERE id = ?1")?;
-            if !integration.exists([key.integration_id.as_str()])? {
-                return Err(WriteError::NoSuchIntegration(key.integration_id).into());
-            }
-            insert_integration_key(database, &key)
+    async fn list_integration_key_facts(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<IntegrationKeyFactsRow>, Unavailable> {
+        let after = Place::after(after);
+        self.read(move |database| rows::list_integration_key_facts(database, &after)).await
+    }
+
+    async fn list_organizations(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<OrganizationRow>, Unavailable> {
+        let after = Place::after(after);
+        self.read(move |database| rows::list_organizations(database, &after)).await
+    }
+
+    async fn list_organization_keys(
+        &self,
+        of: OrganizationKeysOf<'_>,
+        after: Option<&Cursor>,
+    ) -> Result<Page<OrganizationKeyRow>, Unavailable> {
+        let (holder, hash) = match of {
+            OrganizationKeysOf::Everybody => (None, None),
+            OrganizationKeysOf::Organization(name) => (Some(name.clone()), None),
+            OrganizationKeysOf::Credential(row) => (None, Some(row.key_hash)),
+        };
+        let after = Place::after(after);
+        self.read(move |database| {
+            let holder = holder.as_ref().map(OrganizationName::as_str);
+            rows::list_organization_keys(database, holder, hash.as_ref(), &after)
         })
         .await
     }
 
-    async fn create_organization(&self, organization: &NewOrganization) -> Result<(), WriteError> {
-        let organization = organization.clone();
-        self.write(move |database| {
-            let inserted = database
-                .prepare_cached(
-                    "INSERT INTO organizations (name, email, probability_multiplier, created_at)
-                     VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![
-                    organization.name.as_str(),
-                    organization.email,
-                    organization.probability_multiplier,
-                    organization.created_at.as_microsecond(),
-                ])?;
-            if inserted == 0 {
-                return Err(WriteError::OrganizationExists(organization.name).into());
-            }
-            Ok(())
-        })
-        .await
+    async fn list_organization_key_facts(
+        &self,
+        after: Option<&Cursor>,
+    ) -> Result<Page<OrganizationKeyFactsRow>, Unavailable> {
+        let after = Place::after(after);
+        self.read(move |database| rows::list_organization_key_facts(database, &after)).await
     }
-
-    async fn create_organization_key(&self, key: &NewOrganizationKey) -> Result<(), WriteError> {
-        let (organization, hash) = (key.organization.clone(), key.key.hash());
-        let created_at = key.created_at.as_microsecond();
-        self.write(move |database| {
-            let mut holder =
-                database.prepare_cached("SELECT 1 FROM organizations WHERE name = ?1")?;
-            if !holder.exists([organization.as_str()])? {
-                return Err(WriteError::NoSuchOrganization(organization).into());
-            }
-            let inserted = database
-                .prepare_cached(
-                    "INSERT INTO organization_keys (key_hash, organization, created_at)
-                     VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![hash.as_bytes(), organization.as_str(), created_at])?;
-            if inserted == 0 {
-                return Err(WriteError::OrganizationKeyExists(organization).into());
-            }
-            Ok(())
-        })
-        .await
-    }
-}
-
-fn insert_integration_key(
-    database: &Connection,
-    key: &NewIntegrationKey,
-) -> Result<(), ChangeError> {
-    let inserted = database
-        .prepare_cached(
-            "INSERT INTO integration_keys
-                 (integration_id, key_id, secret_hash, status, tier, description, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![
-            key.integration_id.as_str(),
-            key.key_id.as_str(),
-            key.secret_hash.to_hex(),
-            KeyStatus::ACTIVE,
-            key.tier,
-            key.description.as_str(),
-            key.created_at.as_microsecond(),
-        ])?;
-    if inserted == 0 {
-        let refusal =
-            WriteError::IntegrationKeyExists(key.integration_id.clone(), key.key_id.clone());
-        return Err(refusal.into());
-    }
-    Ok(())
 }

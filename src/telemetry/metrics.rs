@@ -12,7 +12,7 @@ use prometheus::{
 };
 
 use self::signing_keys::SigningKeys;
-use crate::exchange::TokenFamily;
+use crate::exchange::{Refusal, TokenFamily};
 use crate::signer::Signer;
 
 /// Everything that is counted. Clones share the same figures.
@@ -20,11 +20,14 @@ use crate::signer::Signer;
 pub struct Metrics {
     registry: Registry,
     panics: IntCounter,
+    refusals: IntCounterVec,
 }
 
-/// The two families of metrics that each token family has.
+/// The two families of metrics that each token family has, and its part of the refusals.
 #[derive(Clone)]
 pub struct FamilyMetrics {
+    name: &'static str,
+    refusals: IntCounterVec,
     requests: IntCounterVec,
     durations: HistogramVec,
 }
@@ -41,8 +44,16 @@ impl Metrics {
             "tokenexchange_panics_total",
             "Request handlers that panicked and were answered with 500; each is a defect.",
         )?;
+        let refusals = IntCounterVec::new(
+            Opts::new(
+                "tokenexchange_refusals_total",
+                "API keys that were refused with 401, by token family and reason.",
+            ),
+            &["family", "reason"],
+        )?;
         registry.register(Box::new(panics.clone()))?;
-        Ok(Self { registry, panics })
+        registry.register(Box::new(refusals.clone()))?;
+        Ok(Self { registry, panics, refusals })
     }
 
     /// The metrics of one token family, on the page from now on.
@@ -68,7 +79,7 @@ impl Metrics {
         )?;
         self.registry.register(Box::new(requests.clone()))?;
         self.registry.register(Box::new(durations.clone()))?;
-        Ok(FamilyMetrics { requests, durations })
+        Ok(FamilyMetrics { name, refusals: self.refusals.clone(), requests, durations })
     }
 
     /// The signing keys, on the page from now on.
@@ -94,6 +105,11 @@ impl Metrics {
 }
 
 impl FamilyMetrics {
+    /// Counts a refused key. The reasons are few: a series for each is no burden.
+    pub fn count_refusal(&self, refusal: &Refusal) {
+        self.refusals.with_label_values(&[self.name, refusal.reason()]).inc();
+    }
+
     /// Counts one answer and the time it took.
     pub fn record(&self, status: StatusCode, took: Duration) {
         let labels = [status.as_str(), "post"];

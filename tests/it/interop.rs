@@ -4,5 +4,5 @@
 mod algorithms;
 mod go_tools;
 mod live_rotation;
-mod programs;
+pub mod programs;
 mod verifiers;

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod commands;
+mod crash;
 mod dev;
 mod documentation;
 mod faults;
@@ -11,7 +12,10 @@ mod golden_cli;
 mod golden_http;
 mod golden_metrics;
 mod interop;
+mod key_life;
+mod life;
 mod logs;
+mod refusals;
 #[cfg(target_os = "linux")]
 mod resources;
 mod rotation;

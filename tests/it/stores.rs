@@ -6,7 +6,11 @@ mod entities;
 mod file;
 mod golden;
 mod grpc;
+mod guarded_writes;
+mod life;
+mod odd;
 mod outages;
+mod rivals;
 mod suite;
 mod wire;
 mod writes;
@@ -49,6 +53,25 @@ macro_rules! every_store {
             of_rival_organizations_one_stands,
             a_caller_that_leaves_wedges_nothing,
         }
+        tests! { $open; life:
+            facts_are_read_with_the_key,
+            every_fact_is_kept_as_it_was_written,
+            the_stricter_of_facts_and_record_is_seen,
+            facts_about_another_hash_are_ignored,
+            facts_that_cannot_be_read_are_an_outage_and_can_be_replaced,
+            a_revoked_organization_key_is_gone_and_its_facts_tell_why,
+            a_credential_ends_under_every_organization_that_holds_it,
+            a_list_comes_in_pages_without_gaps_and_in_order,
+            a_single_record_is_the_one_of_the_list,
+            a_record_is_replaced_only_in_the_version_that_was_read,
+            organizations_are_replaced_and_their_keys_removed_with_care,
+            facts_are_created_once,
+        }
+        tests! { $open; rivals:
+            of_two_operators_one_succeeds_and_one_is_told,
+            of_two_operators_on_an_organization_key_one_succeeds,
+            of_two_imports_of_one_key_id_one_succeeds,
+        }
     };
 }
 
@@ -70,6 +93,13 @@ macro_rules! every_datastore {
             a_key_without_a_parent_is_unusable,
             a_description_too_long_for_an_index_is_refused,
             an_orphan_is_not_overwritten,
+        }
+        tests! { $open; odd:
+            the_defects_of_integration_keys_are_named,
+            the_defects_of_organizations_and_their_keys_are_named,
+            what_is_mended_is_written_as_the_go_tools_write_it,
+            revoking_loses_nothing_of_a_record,
+            facts_are_entities_of_our_own_kinds,
         }
         tests! { $open; golden:
             every_recorded_entity_is_answered_as_recorded,

@@ -12,7 +12,7 @@ use token_exchange::exchange::{Autojoin, Exchange, Integration};
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{
     Description, KeyAdmin, NewIntegration, NewIntegrationKey, NewOrganization, NewOrganizationKey,
-    WriteError,
+    RecordName, WriteError,
 };
 use token_exchange::signer::{KeyFile, Signer};
 use uuid::Uuid;
@@ -68,7 +68,9 @@ async fn store_integration_key(store: &dyn KeyAdmin, presented: &SecretString, t
         created_at: Timestamp::UNIX_EPOCH,
     };
     match store.create_integration(&integration, &record).await {
-        Err(WriteError::IntegrationExists(_)) => store.create_integration_key(&record).await,
+        Err(WriteError::Exists(RecordName::Integration(_))) => {
+            store.create_integration_key(&record).await
+        }
         outcome => outcome,
     }
     .unwrap();
@@ -83,7 +85,7 @@ async fn store_organization_key(store: &dyn KeyAdmin, presented: &SecretString, 
         created_at: Timestamp::UNIX_EPOCH,
     };
     match store.create_organization(&organization).await {
-        Ok(()) | Err(WriteError::OrganizationExists(_)) => {}
+        Ok(()) | Err(WriteError::Exists(RecordName::Organization(_))) => {}
         Err(error) => panic!("{error}"),
     }
     let key = OrganizationApiKey::parse(presented.clone()).unwrap();

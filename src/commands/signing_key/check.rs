@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::super::{Outcome, SomethingFound, print};
+use super::super::{Done, Error, print};
 use super::time_line::{self, Role, clock_time};
 use super::url::{Answers, PublishedKey, ask};
 use super::warn;
@@ -12,7 +12,7 @@ use crate::config::{CheckKeysFlags, OutputFormat};
 use crate::environment::UnixSeconds;
 use crate::signer::{KeyFile, KeySet, Member};
 
-pub(super) async fn run(flags: &CheckKeysFlags, now: UnixSeconds) -> Outcome {
+pub(super) async fn run(flags: &CheckKeysFlags, now: UnixSeconds) -> Result<Done, Error> {
     let (file, url) = flags.resolve()?;
     let keys = file.map(|file| KeyFile::at(file).load()).transpose()?;
     let answers = match url {
@@ -32,7 +32,7 @@ pub(super) async fn run(flags: &CheckKeysFlags, now: UnixSeconds) -> Outcome {
             print(&format!("{report:#}\n"))?;
         }
     }
-    if findings.is_empty() { Ok(()) } else { Err(SomethingFound.into()) }
+    Ok(if findings.is_empty() { Done::All } else { Done::Found })
 }
 
 /// What is not safe, a sentence each.

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::super::{Outcome, SomethingFound, print};
+use super::super::{Done, Error, print};
 use super::time_line::{self, clock_time, span};
 use super::warn;
 use crate::config::RotateKeysFlags;
@@ -10,9 +10,7 @@ use crate::environment::UnixSeconds;
 use crate::signer::key_edit::{Dates, KeyDocument, is_free};
 use crate::signer::{KeyFile, KeySet, Member, WAITS, generate};
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
-
-pub(super) fn run(flags: &RotateKeysFlags, now: UnixSeconds) -> Outcome {
+pub(super) fn run(flags: &RotateKeysFlags, now: UnixSeconds) -> Result<Done, Error> {
     let file = KeyFile::at(&flags.file);
     let mut document = KeyDocument::read(&file)?;
     let dates = Dates { made: now, not_before: now.saturating_add(flags.lead.as_secs()) };
@@ -45,9 +43,10 @@ pub(super) fn run(flags: &RotateKeysFlags, now: UnixSeconds) -> Outcome {
     if flags.dry_run {
         text.push("\nThis was a dry run: the file is as it was.\n".to_owned());
         print(&text.concat())?;
-        return Err(SomethingFound.into());
+        return Ok(Done::Found);
     }
-    Ok(print(&text.concat())?)
+    print(&text.concat())?;
+    Ok(Done::All)
 }
 
 fn refuse_while_one_waits(document: &KeyDocument, now: UnixSeconds) -> Result<(), Error> {

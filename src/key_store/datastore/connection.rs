@@ -96,6 +96,12 @@ enum Cause {
     Answered,
 }
 
+impl From<Failure> for Unavailable {
+    fn from(failure: Failure) -> Self {
+        failure.unavailable
+    }
+}
+
 impl Failure {
     fn no_token(detail: String) -> Self {
         Self {

@@ -1,53 +1,57 @@
-//! Entities as the Go tools write them, and as they can be read by them.
+//! Names of kinds and properties, keys, and entities as the Go tools can read them.
 //!
-//! The names and types of kinds and properties stand here and nowhere else. They are the
-//! predecessor's: none may be added (contract, section Datastore).
+//! The four kinds of the predecessor get no property of ours (contract, section Datastore); what we
+//! know beyond that is in two kinds of our own, beside them.
 
 use std::collections::HashMap;
 
 use gcloud_sdk::google::datastore::v1::key::PathElement;
 use gcloud_sdk::google::datastore::v1::key::path_element::IdType;
 use gcloud_sdk::google::datastore::v1::value::ValueType;
-use gcloud_sdk::google::datastore::v1::{Entity, Key, PartitionId, Value};
-use gcloud_sdk::prost_types;
-use jiff::Timestamp;
+use gcloud_sdk::google::datastore::v1::{Entity, Key, PartitionId};
 use secrecy::ExposeSecret as _;
 
-use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey, OrganizationName, SecretHash};
+use crate::api_key::{OrganizationApiKey, SecretHash};
 use crate::key_store::{
-    Answer, Holder, IntegrationKey, KeyStatus, NewIntegration, NewIntegrationKey, NewOrganization,
-    NewOrganizationKey, OrganizationKey, UnusableRecord,
+    Answer, Facts, FactsState, Holder, IntegrationKey, KeyStatus, OrganizationKey, Unavailable,
+    UnusableRecord, Validity,
 };
 
 pub(super) const API_KEY_KIND: &str = "APIKey";
-const INTEGRATION_KIND: &str = "IntegrationMeta";
-const INTEGRATION_KEY_KIND: &str = "IntegrationAPIKey";
-const ORGANIZATION_KIND: &str = "Organization";
+pub(super) const INTEGRATION_KIND: &str = "IntegrationMeta";
+pub(super) const INTEGRATION_KEY_KIND: &str = "IntegrationAPIKey";
+pub(super) const ORGANIZATION_KIND: &str = "Organization";
+/// Ours: beside an `IntegrationAPIKey`, under the same parent and of the same name.
+pub(super) const INTEGRATION_KEY_FACTS_KIND: &str = "IntegrationKeyFacts";
+/// Ours: without a parent; its name is the SHA-256 of an organization's API key, in hex.
+pub(super) const API_KEY_FACTS_KIND: &str = "APIKeyFacts";
 
 /// The property that an organization's key is found by.
 pub(super) const KEY: &str = "key";
-const CREATED_AT: &str = "created_at";
-const DESCRIPTION: &str = "description";
-const EMAIL: &str = "email";
-const KEY_HASH: &str = "key_hash";
-const NAME: &str = "name";
-const PROBABILITY_MULTIPLIER: &str = "probability_multiplier";
-const STATUS: &str = "status";
-const TIER: &str = "tier";
+pub(super) const CREATED_AT: &str = "created_at";
+pub(super) const DESCRIPTION: &str = "description";
+pub(super) const EMAIL: &str = "email";
+pub(super) const KEY_HASH: &str = "key_hash";
+pub(super) const NAME: &str = "name";
+pub(super) const PROBABILITY_MULTIPLIER: &str = "probability_multiplier";
+pub(super) const STATUS: &str = "status";
+pub(super) const TIER: &str = "tier";
 
 /// Properties that hold exactly what a reader of the Go tools accepts, by name.
 pub(super) struct Properties(HashMap<String, ValueType>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum PropertyType {
+pub(super) enum PropertyType {
     Text,
     Integer,
+    /// Floating point.
+    Number,
     Time,
 }
 
-type Schema = [(&'static str, PropertyType)];
+pub(super) type Schema = [(&'static str, PropertyType)];
 
-const INTEGRATION_KEY: &Schema = &[
+pub(super) const INTEGRATION_KEY: &Schema = &[
     (KEY_HASH, PropertyType::Text),
     (CREATED_AT, PropertyType::Time),
     (DESCRIPTION, PropertyType::Text),
@@ -55,7 +59,8 @@ const INTEGRATION_KEY: &Schema = &[
     (TIER, PropertyType::Integer),
 ];
 
-const ORGANIZATION_KEY: &Schema = &[(CREATED_AT, PropertyType::Time), (KEY, PropertyType::Text)];
+pub(super) const ORGANIZATION_KEY: &Schema =
+    &[(CREATED_AT, PropertyType::Time), (KEY, PropertyType::Text)];
 
 impl Properties {
     /// Loads as the Go client does: what is missing or null stays out, anything else that the
@@ -96,20 +101,29 @@ impl Properties {
     }
 }
 
-/// What an `IntegrationAPIKey` says.
-pub(super) fn integration_key(entity: Entity) -> Answer<IntegrationKey> {
-    match Properties::load(entity, INTEGRATION_KEY) {
-        Ok(properties) => Answer::Found(IntegrationKey {
-            secret_hash: SecretHash::from_hex(properties.text(KEY_HASH)),
-            status: KeyStatus::from_stored(properties.text(STATUS)),
-            tier: properties.integer(TIER),
-        }),
-        Err(reason) => Answer::Unusable(reason),
-    }
+/// What an `IntegrationAPIKey` says, judged by those of its facts that are about it.
+pub(super) fn integration_key(
+    entity: Entity,
+    facts: &FactsState,
+) -> Result<Answer<IntegrationKey>, Unavailable> {
+    facts.validity()?;
+    let properties = match Properties::load(entity, INTEGRATION_KEY) {
+        Ok(properties) => properties,
+        Err(reason) => return Ok(Answer::Unusable(reason)),
+    };
+    let secret_hash = SecretHash::from_hex(properties.text(KEY_HASH));
+    let facts = facts.readable().map(|stored| &stored.facts);
+    let in_force = facts.filter(|facts| facts.are_about(secret_hash));
+    Ok(Answer::Found(IntegrationKey {
+        secret_hash,
+        status: KeyStatus::from_stored(properties.text(STATUS)),
+        tier: properties.integer(TIER),
+        validity: in_force.map(Facts::validity).unwrap_or_default(),
+    }))
 }
 
 /// What an `APIKey` says: its immediate parent holds it, of whatever kind that is.
-pub(super) fn organization_key(entity: Entity) -> Answer<OrganizationKey> {
+pub(super) fn organization_key(entity: Entity, validity: Validity) -> Answer<OrganizationKey> {
     let parent = entity.key.as_ref().and_then(|key| key.path.iter().rev().nth(1)).cloned();
     if let Err(reason) = Properties::load(entity, ORGANIZATION_KEY) {
         return Answer::Unusable(reason);
@@ -119,7 +133,7 @@ pub(super) fn organization_key(entity: Entity) -> Answer<OrganizationKey> {
         Some(IdType::Id(_)) => Holder::Numbered,
         None => return Answer::Unusable(UnusableRecord::NoParent),
     };
-    Answer::Found(OrganizationKey { holder })
+    Answer::Found(OrganizationKey { holder, validity })
 }
 
 /// The names of the two namespaces, and all the keys in them.
@@ -135,27 +149,35 @@ impl Keys {
         self.partition(&self.platform_namespace)
     }
 
-    pub(super) fn integration(&self, id: &IntegrationId) -> Key {
-        self.key(&self.integration_namespace, &[(INTEGRATION_KIND, id.as_str())])
+    pub(super) fn integrations(&self) -> PartitionId {
+        self.partition(&self.integration_namespace)
     }
 
-    pub(super) fn integration_key(&self, id: &IntegrationId, key_id: &KeyId) -> Key {
-        let path = [(INTEGRATION_KIND, id.as_str()), (INTEGRATION_KEY_KIND, key_id.as_str())];
+    pub(super) fn integration(&self, id: &str) -> Key {
+        self.key(&self.integration_namespace, &[(INTEGRATION_KIND, id)])
+    }
+
+    pub(super) fn integration_key(&self, id: &str, key_id: &str) -> Key {
+        let path = [(INTEGRATION_KIND, id), (INTEGRATION_KEY_KIND, key_id)];
         self.key(&self.integration_namespace, &path)
     }
 
-    pub(super) fn organization(&self, name: &OrganizationName) -> Key {
-        self.key(&self.platform_namespace, &[(ORGANIZATION_KIND, name.as_str())])
+    pub(super) fn organization(&self, name: &str) -> Key {
+        self.key(&self.platform_namespace, &[(ORGANIZATION_KIND, name)])
     }
 
-    pub(super) fn organization_key(
-        &self,
-        name: &OrganizationName,
-        key: &OrganizationApiKey,
-    ) -> Key {
-        let key_name = key.reveal().expose_secret();
-        let path = [(ORGANIZATION_KIND, name.as_str()), (API_KEY_KIND, key_name)];
+    pub(super) fn organization_key(&self, name: &str, key: &OrganizationApiKey) -> Key {
+        let path = [(ORGANIZATION_KIND, name), (API_KEY_KIND, key.reveal().expose_secret())];
         self.key(&self.platform_namespace, &path)
+    }
+
+    pub(super) fn integration_key_facts(&self, id: &str, key_id: &str) -> Key {
+        let path = [(INTEGRATION_KIND, id), (INTEGRATION_KEY_FACTS_KIND, key_id)];
+        self.key(&self.integration_namespace, &path)
+    }
+
+    pub(super) fn organization_key_facts(&self, key_hash: SecretHash) -> Key {
+        self.key(&self.platform_namespace, &[(API_KEY_FACTS_KIND, &key_hash.to_hex())])
     }
 
     fn key(&self, namespace: &str, path: &[(&str, &str)]) -> Key {
@@ -176,75 +198,4 @@ impl Keys {
             ..PartitionId::default()
         }
     }
-}
-
-pub(super) fn of_integration(keys: &Keys, integration: &NewIntegration) -> Entity {
-    entity(
-        keys.integration(&integration.id),
-        [
-            (CREATED_AT, time(integration.created_at)),
-            (DESCRIPTION, text(integration.description.as_str())),
-        ],
-    )
-}
-
-pub(super) fn of_integration_key(keys: &Keys, key: &NewIntegrationKey) -> Entity {
-    entity(
-        keys.integration_key(&key.integration_id, &key.key_id),
-        [
-            (KEY_HASH, text(&key.secret_hash.to_hex())),
-            (CREATED_AT, time(key.created_at)),
-            (DESCRIPTION, text(key.description.as_str())),
-            (STATUS, text(KeyStatus::ACTIVE)),
-            (TIER, ValueType::IntegerValue(key.tier)),
-        ],
-    )
-}
-
-pub(super) fn of_organization(keys: &Keys, organization: &NewOrganization) -> Entity {
-    entity(
-        keys.organization(&organization.name),
-        [
-            (NAME, text(organization.name.as_str())),
-            (EMAIL, text(&organization.email)),
-            (CREATED_AT, time(organization.created_at)),
-            (PROBABILITY_MULTIPLIER, ValueType::DoubleValue(organization.probability_multiplier)),
-        ],
-    )
-}
-
-pub(super) fn of_organization_key(keys: &Keys, key: &NewOrganizationKey) -> Entity {
-    entity(
-        keys.organization_key(&key.organization, &key.key),
-        [(CREATED_AT, time(key.created_at)), (KEY, text(key.key.reveal().expose_secret()))],
-    )
-}
-
-/// Whether a stored entity is the very one that was to be written.
-pub(super) fn is_same(stored: &Entity, written: &Entity) -> bool {
-    let value = |entity: &Entity, name: &str| {
-        entity.properties.get(name).and_then(|value| value.value_type.clone())
-    };
-    stored.properties.len() == written.properties.len()
-        && written.properties.keys().all(|name| value(stored, name) == value(written, name))
-}
-
-fn entity<const N: usize>(key: Key, properties: [(&str, ValueType); N]) -> Entity {
-    let properties = properties.map(|(name, value)| {
-        (name.to_owned(), Value { value_type: Some(value), ..Value::default() })
-    });
-    Entity { key: Some(key), properties: properties.into() }
-}
-
-fn text(text: &str) -> ValueType {
-    ValueType::StringValue(text.to_owned())
-}
-
-/// Datastore keeps microseconds; what it would drop is dropped here, so that reading back compares.
-fn time(time: Timestamp) -> ValueType {
-    let micros = time.as_microsecond();
-    ValueType::TimestampValue(prost_types::Timestamp {
-        seconds: micros.div_euclid(1_000_000),
-        nanos: i32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap_or_default(),
-    })
 }

@@ -20,7 +20,8 @@ const APPLICATION_ID: i64 = 0x546B_4578;
 const LOCK_POLL: Duration = Duration::from_millis(10);
 
 /// From no tables to the newest; `PRAGMA user_version` counts the ones that a file has seen.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE integrations (
         id          TEXT    NOT NULL PRIMARY KEY CHECK (octet_length(id) BETWEEN 1 AND 64),
         description TEXT    NOT NULL,
@@ -53,7 +54,42 @@ const MIGRATIONS: &[&str] = &["
         PRIMARY KEY (key_hash, organization)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX organization_keys_of ON organization_keys (organization);
-"];
+",
+    "
+    CREATE TABLE integration_key_facts (
+        integration_id TEXT    NOT NULL,
+        key_id         TEXT    NOT NULL,
+        secret_hash    TEXT    NOT NULL, -- the one that the facts speak of, in lower-case hex
+        not_before     INTEGER,
+        expires_at     INTEGER,
+        revoked_at     INTEGER,
+        revoked_reason TEXT,
+        replaced_by    TEXT,             -- a key id
+        replaces       TEXT,             -- a key id
+        created_by     TEXT,
+        changed_by     TEXT,
+        changed_at     INTEGER,
+        note           TEXT,
+        PRIMARY KEY (integration_id, key_id),
+        FOREIGN KEY (integration_id, key_id) REFERENCES integration_keys (integration_id, key_id)
+    ) STRICT, WITHOUT ROWID;
+
+    -- Of a credential, whoever holds it; they stay when nobody does any more.
+    CREATE TABLE organization_key_facts (
+        key_hash       BLOB    NOT NULL PRIMARY KEY CHECK (octet_length(key_hash) = 32),
+        not_before     INTEGER,
+        expires_at     INTEGER,
+        revoked_at     INTEGER,
+        revoked_reason TEXT,
+        replaced_by    TEXT,             -- a hash in hex
+        replaces       TEXT,             -- a hash in hex
+        created_by     TEXT,
+        changed_by     TEXT,
+        changed_at     INTEGER,
+        note           TEXT
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Makes the file a key store of the newest schema, unless it is something else.
 ///

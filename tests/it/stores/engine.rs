@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use token_exchange::api_key::{
-    IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
+    IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName, SecretHash,
 };
 use token_exchange::environment::System;
 use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore};
@@ -29,6 +29,12 @@ pub trait Engine: Sync {
 
     /// Puts in a key of an integration as some other tool might have left it.
     fn plant(&self, key: &Planted<'_>);
+
+    /// Makes the `expires_at` of facts that are there into something that is no time.
+    fn spoil_facts(&self, integration: &str, key_id: &str, organization_key: SecretHash);
+
+    /// How often two operators get into each other's way.
+    fn rounds(&self) -> usize;
 }
 
 /// What every engine can hold of a key of an integration.
@@ -80,6 +86,29 @@ impl Engine for Sqlite {
                 params![key.integration, key.key_id, key.hash, key.status, key.tier],
             )
             .unwrap();
+    }
+
+    fn spoil_facts(&self, integration: &str, key_id: &str, organization_key: SecretHash) {
+        let connection = self.connection();
+        let spoilt = "SET expires_at = 9223372036854775807";
+        connection
+            .execute(
+                &format!(
+                    "UPDATE integration_key_facts {spoilt} WHERE integration_id = ?1 AND key_id = ?2"
+                ),
+                [integration, key_id],
+            )
+            .unwrap();
+        connection
+            .execute(
+                &format!("UPDATE organization_key_facts {spoilt} WHERE key_hash = ?1"),
+                [organization_key.as_bytes()],
+            )
+            .unwrap();
+    }
+
+    fn rounds(&self) -> usize {
+        200
     }
 }
 
@@ -135,6 +164,24 @@ impl Engine for Datastore {
                 "tier": { "integerValue": key.tier.to_string() },
             }),
         );
+    }
+
+    fn spoil_facts(&self, integration: &str, key_id: &str, organization_key: SecretHash) {
+        let spoilt = json!({ "expires_at": { "stringValue": "tomorrow" } });
+        self.put(
+            INTEGRATION,
+            &json!([
+                { "kind": "IntegrationMeta", "name": integration },
+                { "kind": "IntegrationKeyFacts", "name": key_id },
+            ]),
+            &spoilt,
+        );
+        let path = json!([{ "kind": "APIKeyFacts", "name": organization_key.to_hex() }]);
+        self.put(PLATFORM, &path, &spoilt);
+    }
+
+    fn rounds(&self) -> usize {
+        20
     }
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use token_exchange::key_store::{
-    Answer, Description, Holder, IntegrationKey, KeyStatus, OrganizationKey, UnavailableKind,
-    UnusableRecord, WriteError,
+    Answer, Description, Holder, IntegrationKey, KeyStatus, OrganizationKey, RecordName,
+    UnavailableKind, UnusableRecord, Validity, WriteError,
 };
 
 use super::engine::{
@@ -95,6 +95,7 @@ pub async fn missing_and_null_properties_are_zero_values(engine: &Datastore) {
                 secret_hash: None,
                 status: KeyStatus::Inactive,
                 tier: 0,
+                validity: Validity::default(),
             })
         );
     }
@@ -230,7 +231,7 @@ pub async fn the_immediate_parent_holds_a_key(engine: &Datastore) {
 
 pub async fn a_numbered_parent_has_no_name(engine: &Datastore) {
     put_organization_key(engine, PLATFORM, &json!([{ "kind": "Organization", "id": "77" }]));
-    let numbered = Answer::Found(OrganizationKey { holder: Holder::Numbered });
+    let numbered = Answer::Found(held_by(Holder::Numbered));
     assert_eq!(holder(engine, "the-key").await, numbered);
 }
 
@@ -261,8 +262,8 @@ pub async fn an_orphan_is_not_overwritten(engine: &Datastore) {
         .await;
     assert!(matches!(
         refused,
-        Err(WriteError::IntegrationKeyExists(id, key))
-            if id.as_str() == "acme" && key.as_str() == "ki_first"
+        Err(WriteError::Exists(RecordName::IntegrationKey(id, key)))
+            if id == "acme" && key == "ki_first"
     ));
     assert_eq!(stored(engine, INTEGRATION, "IntegrationMeta"), [] as [Value; 0]);
     assert_eq!(stored(engine, INTEGRATION, "IntegrationAPIKey")[0]["properties"], whole_key());
@@ -306,7 +307,11 @@ async fn holder(engine: &Datastore, key: &str) -> Answer<OrganizationKey> {
 }
 
 fn named(name: &str) -> Answer<OrganizationKey> {
-    Answer::Found(OrganizationKey { holder: Holder::Organization(name.to_owned()) })
+    Answer::Found(held_by(Holder::Organization(name.to_owned())))
+}
+
+fn held_by(holder: Holder) -> OrganizationKey {
+    OrganizationKey { holder, validity: Validity::default() }
 }
 
 /// What the store holds of a kind, without the names of project and namespace.

@@ -257,7 +257,7 @@ async fn is_found(store: &SqliteStore) -> Result<bool, Unavailable> {
     match store.integration_key(&integration_id("acme"), &key_id("ki_first")).await? {
         Answer::Found(_) => Ok(true),
         Answer::Absent => Ok(false),
-        Answer::Unusable(reason) => panic!("{reason}"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -54,7 +54,7 @@ async fn answered(engine: &Datastore, case: &Value) -> (u64, Vec<(&'static str, 
                 Holder::Organization(name) => (200, vec![("org", name.into())]),
                 Holder::Numbered => (500, vec![]),
             },
-            Answer::Absent | Answer::Unusable(_) => (401, vec![]),
+            Answer::Absent | Answer::Gone(_) | Answer::Unusable(_) => (401, vec![]),
         }
     } else {
         let Ok(key) = IntegrationApiKey::parse(&presented) else { return (401, vec![]) };

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::{BufMut as _, Bytes, BytesMut};
+use gcloud_sdk::google::datastore::v1::{Entity, EntityResult, LookupRequest, LookupResponse};
 use gcloud_sdk::prost::Message;
 use gcloud_sdk::tonic::Status;
 use gcloud_sdk::tonic::service::Routes;
@@ -41,6 +42,30 @@ pub type Reply = Result<Vec<u8>, Status>;
 #[expect(clippy::unnecessary_wraps, reason = "it stands where a refusal may stand")]
 pub fn reply(message: &impl Message) -> Reply {
     Ok(message.encode_to_vec())
+}
+
+/// Answers a lookup from these entities: each key that is asked for is found or missing.
+pub fn looked_up(call: &Call, stored: &[Entity]) -> Reply {
+    let (mut found, mut missing) = (Vec::new(), Vec::new());
+    for key in call.message::<LookupRequest>().keys {
+        let path = |entity: &&Entity| entity.key.as_ref().unwrap().path == key.path;
+        match stored.iter().find(path) {
+            Some(entity) => found.push(result(entity.clone())),
+            None => missing.push(result(Entity { key: Some(key), ..Entity::default() })),
+        }
+    }
+    reply(&LookupResponse { found, missing, ..LookupResponse::default() })
+}
+
+/// Answers a lookup as if everything that is asked for were there, without properties.
+pub fn all_found(call: &Call) -> Reply {
+    let keys = call.message::<LookupRequest>().keys.into_iter();
+    let stored: Vec<_> = keys.map(|key| Entity { key: Some(key), ..Entity::default() }).collect();
+    looked_up(call, &stored)
+}
+
+fn result(entity: Entity) -> EntityResult {
+    EntityResult { entity: Some(entity), version: 1, ..EntityResult::default() }
 }
 
 /// A listening stand-in; it ends with the test's runtime.

@@ -5,18 +5,15 @@ use std::time::{Duration, Instant};
 
 use gcloud_sdk::google::datastore::v1::commit_request::{Mode, TransactionSelector};
 use gcloud_sdk::google::datastore::v1::mutation::Operation;
-use gcloud_sdk::google::datastore::v1::{
-    CommitRequest, CommitResponse, Entity, EntityResult, Key, LookupRequest, LookupResponse,
-    MutationResult,
-};
+use gcloud_sdk::google::datastore::v1::{CommitRequest, CommitResponse, Entity, MutationResult};
 use gcloud_sdk::tonic::{Code, Status};
-use token_exchange::key_store::{Answer, KeyAdmin as _, UnavailableKind, WriteError};
+use token_exchange::key_store::{Answer, KeyAdmin as _, RecordName, UnavailableKind, WriteError};
 
 use super::engine::{
     Datastore, Engine as _, connect, firestore, new_integration, new_key, new_organization,
     new_organization_key, organization_key,
 };
-use super::grpc::{Call, Reply, StandIn, reply};
+use super::grpc::{Call, Reply, StandIn, all_found, looked_up, reply};
 use super::wire::{Fate, Proxy};
 
 /// The description that `new_key` gives goes over the wire with a commit alone.
@@ -67,7 +64,10 @@ async fn a_lost_commit_beside_somebody_elses_record_is_a_refusal() {
     .await;
     let store = connect(&proxy.address, &engine.project);
     let refused = store.create_integration_key(&new_key("acme", "ki_first")).await;
-    assert!(matches!(refused, Err(WriteError::IntegrationKeyExists(..))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(WriteError::Exists(RecordName::IntegrationKey(..)))),
+        "{refused:?}"
+    );
     assert!(proxy.connections() > 1, "nothing was cut");
     assert_stands(&engine, &first).await;
 }
@@ -91,15 +91,15 @@ async fn a_commit_that_cannot_be_settled_is_said_to_be_unknown() {
 async fn a_retried_insert_that_meets_itself_is_a_success() {
     for code in [Code::Unavailable, Code::DeadlineExceeded, Code::Internal, Code::Unknown] {
         // The first commit lands only after it was looked for.
-        let written = Mutex::new(None);
+        let written = Mutex::new(Vec::new());
         let server = StandIn::start(move |number, call| match number {
             0 => {
-                *written.lock().unwrap() = Some(inserted(call));
+                *written.lock().unwrap() = inserted(call);
                 Err(Status::new(code, "lost"))
             }
             1 => missing(call),
             2 => Err(Status::new(Code::AlreadyExists, "it is there")),
-            _ => found(written.lock().unwrap().clone().unwrap()),
+            _ => looked_up(call, &written.lock().unwrap()),
         })
         .await;
         let store = connect(&server.address(), "project");
@@ -115,19 +115,19 @@ async fn a_retried_insert_that_meets_itself_is_a_success() {
 #[tokio::test]
 async fn a_first_insert_that_meets_an_equal_record_is_a_refusal() {
     // It was there before, so whoever wrote it was told of success.
-    let written = Mutex::new(None);
+    let written = Mutex::new(Vec::new());
     let server = StandIn::start(move |number, call| {
         let mut written = written.lock().unwrap();
         if number == 0 {
-            *written = Some(inserted(call));
+            *written = inserted(call);
             return Err(Status::new(Code::AlreadyExists, "it is there"));
         }
-        found(written.clone().unwrap())
+        looked_up(call, &written)
     })
     .await;
     let store = connect(&server.address(), "project");
     let refused = store.create_organization(&new_organization("mlab")).await;
-    assert!(matches!(refused, Err(WriteError::OrganizationExists(_))), "{refused:?}");
+    assert!(matches!(refused, Err(WriteError::Exists(RecordName::Organization(_)))), "{refused:?}");
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_silent_commit_ends_within_its_deadline() {
 async fn a_change_is_one_single_use_transaction_of_inserts() {
     let server = StandIn::start(|_, call| match call.method.as_str() {
         "Commit" => reply(&CommitResponse::default()),
-        _ => found(Entity { key: Some(Key::default()), ..Entity::default() }),
+        _ => all_found(call),
     })
     .await;
     let store = connect(&server.address(), "project");
@@ -219,7 +219,7 @@ async fn a_change_is_one_single_use_transaction_of_inserts() {
 async fn an_error_of_a_change_never_repeats_the_key_of_an_organization() {
     let server = StandIn::start(|_, call| match call.method.as_str() {
         "Commit" => Err(Status::new(Code::InvalidArgument, call.quoted())),
-        _ => found(Entity { key: Some(Key::default()), ..Entity::default() }),
+        _ => all_found(call),
     })
     .await;
     let store = connect(&server.address(), "project");
@@ -253,22 +253,17 @@ async fn assert_stands(engine: &Datastore, key: &token_exchange::key_store::NewI
     }
 }
 
-/// The last entity that a commit inserts.
-fn inserted(call: &Call) -> Entity {
-    match call.message::<CommitRequest>().mutations.pop().unwrap().operation {
-        Some(Operation::Insert(entity)) => entity,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn found(entity: Entity) -> Reply {
-    let found = EntityResult { entity: Some(entity), ..EntityResult::default() };
-    reply(&LookupResponse { found: vec![found], ..LookupResponse::default() })
+/// The entities that a commit inserts.
+fn inserted(call: &Call) -> Vec<Entity> {
+    let mutations = call.message::<CommitRequest>().mutations.into_iter();
+    mutations
+        .map(|mutation| match mutation.operation {
+            Some(Operation::Insert(entity)) => entity,
+            other => panic!("{other:?}"),
+        })
+        .collect()
 }
 
 fn missing(call: &Call) -> Reply {
-    let key = call.message::<LookupRequest>().keys.pop();
-    let entity = Entity { key, ..Entity::default() };
-    let missing = EntityResult { entity: Some(entity), ..EntityResult::default() };
-    reply(&LookupResponse { missing: vec![missing], ..LookupResponse::default() })
+    looked_up(call, &[])
 }
