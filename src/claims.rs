@@ -33,7 +33,7 @@ impl Claims {
     /// # Errors
     /// When the record of the key has nothing that a token could state.
     pub fn of<F: TokenFamily>(
-        key: &VerifiedKey<F>,
+        key: &VerifiedKey<'_, F>,
         now: UnixSeconds,
         jti: Uuid,
     ) -> Result<Self, NoClaims> {
@@ -49,6 +49,12 @@ impl Claims {
         key.add_own_claims(&mut members)?;
         members.sort_unstable_by_key(|(name, _)| *name);
         Ok(Self { json: go_json::to_vec(&SortedMembers(&members))? })
+    }
+
+    /// Claims of nobody, for tests of what only signs them.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        Self { json: b"{}".to_vec() }
     }
 
     /// The JSON object: members sorted by name, no blank space.

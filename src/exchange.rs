@@ -48,6 +48,9 @@ pub trait TokenFamily: Send + Sync + Sized + 'static {
     /// When it can be refused without asking the store.
     fn parse(presented: SecretString) -> Result<Self::ApiKey, MalformedKey>;
 
+    /// The key as operators name it, without its secret.
+    fn name_of(key: &Self::ApiKey) -> String;
+
     /// Asks the store for the record of a key.
     fn find(
         store: &dyn KeyStore,
@@ -80,18 +83,39 @@ pub struct Exchange {
     random: Arc<dyn Random>,
 }
 
+/// Why a key got no token: one reader is told by [`NoToken`], the other also by which key it was.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub struct ExchangeError {
+    /// The key as operators name it, or `None` if what was presented names none.
+    pub key: Option<String>,
+    pub why: NoToken,
+}
+
 /// Why there is no token. Who caused it decides what the caller is told.
 #[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
+pub enum NoToken {
     /// The key is not right, and it is known that it is not.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// It could not be found out whether the key is right.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The key is right, and its token would have come too late.
+    #[error("the signatures that wait already would take too long")]
+    Busy,
     /// The key is right, and there is no token for it all the same.
     #[error(transparent)]
-    Failed(#[from] ExchangeFailure),
+    Failed(ExchangeFailure),
+}
+
+impl From<ExchangeFailure> for NoToken {
+    fn from(failure: ExchangeFailure) -> Self {
+        match failure {
+            ExchangeFailure::Sign(SignError::Busy) => Self::Busy,
+            other => Self::Failed(other),
+        }
+    }
 }
 
 /// Why a key is refused. The caller learns none of this; the operator does.
@@ -167,14 +191,22 @@ impl Exchange {
     /// Trades one API key for one token.
     ///
     /// # Errors
-    /// See [`ExchangeError`]: the key is refused, nothing could be found out, or there is no token.
+    /// See [`NoToken`]: the key is refused, nothing could be found out, or there is no token.
     pub async fn exchange<F: TokenFamily>(
         &self,
         presented: SecretString,
     ) -> Result<Token, ExchangeError> {
-        let key = F::parse(presented).map_err(Refusal::from)?;
+        let key = F::parse(presented).map_err(|malformed| ExchangeError {
+            key: None,
+            why: Refusal::from(malformed).into(),
+        })?;
+        let outcome = self.token_of::<F>(&key).await;
+        outcome.map_err(|why| ExchangeError { key: Some(F::name_of(&key)), why })
+    }
+
+    async fn token_of<F: TokenFamily>(&self, key: &F::ApiKey) -> Result<Token, NoToken> {
         let asked_at = self.clock.now();
-        let answer = F::find(&*self.store, &key).await?;
+        let answer = F::find(&*self.store, key).await?;
         // Once: what is judged by this time is dated by it, however long the signature takes.
         let now = self.clock.now();
         if now.saturating_sub(asked_at) > MAX_ANSWER_AGE.as_secs() {
@@ -196,7 +228,7 @@ impl Exchange {
 
     async fn token_for<F: TokenFamily>(
         &self,
-        key: &VerifiedKey<F>,
+        key: &VerifiedKey<'_, F>,
         now: UnixSeconds,
     ) -> Result<Token, ExchangeFailure> {
         let mut jti = [0; 16];

@@ -29,6 +29,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 pub use self::algorithm::Algorithm;
 pub use self::jwk::{InvalidJwk, NoSignature, SigningKey};
@@ -47,8 +48,12 @@ pub struct Signer {
     clock: Arc<dyn Clock>,
     /// One signature at a time for each core: more would only wait for each other, and the
     /// threads that carry the rest of the service with them.
-    cores: Semaphore,
+    cores: Arc<Semaphore>,
 }
+
+/// How long a token may wait for its signature to begin. What waits longer is answered late by so
+/// much that its caller is better told to come again.
+const WAIT_FOR_A_CORE: Duration = Duration::from_secs(2);
 
 /// A signed token in compact serialization (RFC 7515, section 3.1). It opens doors: a secret.
 #[derive(Debug)]
@@ -59,6 +64,8 @@ pub struct Token(SecretString);
 pub enum SignError {
     #[error("the signing key failed to sign")]
     Key,
+    #[error("the signatures that wait already would take too long")]
+    Busy,
     #[error("the thread that signs ended")]
     Ended,
 }
@@ -91,7 +98,7 @@ impl Signer {
     ) -> Result<Self, KeyFileError> {
         let reload = Arc::new(Reload::start(source, interval, Arc::clone(&clock))?);
         let cores = available_parallelism().map_or(1, usize::from);
-        Ok(Self { reload, clock, cores: Semaphore::new(cores) })
+        Ok(Self { reload, clock, cores: Arc::new(Semaphore::new(cores)) })
     }
 
     /// Reads the signing keys again, at once. If they cannot be used, the last good ones stay.
@@ -108,14 +115,21 @@ impl Signer {
     /// Signs, off the async runtime: an RSA signature holds a core for a millisecond.
     ///
     /// # Errors
-    /// When the key cannot sign, or the runtime ends.
+    /// When the key cannot sign, the runtime ends, or too much waits already.
     pub async fn sign(&self, claims: Claims) -> Result<Token, SignError> {
         self.reload.be_fresh().await;
-        let _core = self.cores.acquire().await.map_err(|_| SignError::Ended)?;
-        let (ring, now) = (self.ring().load_full(), self.clock.now());
-        tokio::task::spawn_blocking(move || sign(&ring, now, &claims))
+        let core = timeout(WAIT_FOR_A_CORE, Arc::clone(&self.cores).acquire_owned())
             .await
-            .map_err(|_| SignError::Ended)?
+            .map_err(|_| SignError::Busy)?
+            .map_err(|_| SignError::Ended)?;
+        let (ring, now) = (self.ring().load_full(), self.clock.now());
+        tokio::task::spawn_blocking(move || {
+            // Given back by the thread: a caller that leaves does not end the signature.
+            let _core = core;
+            sign(&ring, now, &claims)
+        })
+        .await
+        .map_err(|_| SignError::Ended)?
     }
 
     /// How the signing keys are at this moment. Reads no file.
@@ -155,5 +169,28 @@ impl Token {
     #[must_use]
     pub fn reveal(&self) -> &SecretString {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::System;
+
+    #[tokio::test]
+    async fn what_would_wait_too_long_for_its_signature_is_told_so() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/signing-key.jwk");
+        let source = Arc::new(KeyFile::at(path));
+        let signer = Signer::start(source, Duration::from_secs(30), Arc::new(System)).unwrap();
+        let every_core = u32::try_from(signer.cores.available_permits()).unwrap();
+        let busy = Arc::clone(&signer.cores).acquire_many_owned(every_core).await.unwrap();
+
+        let begun = std::time::Instant::now();
+        let outcome = signer.sign(Claims::for_tests()).await;
+        assert_eq!(outcome.map(drop), Err(SignError::Busy));
+        assert!(begun.elapsed() >= WAIT_FOR_A_CORE);
+
+        drop(busy);
+        assert!(signer.sign(Claims::for_tests()).await.is_ok());
     }
 }

@@ -11,7 +11,7 @@ use jiff::{Timestamp, Unit};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::serve::{Listeners, Service, bind, cannot_listen};
+use super::serve::{Listeners, Service, Signals, bind, cannot_listen};
 use super::{Error, print};
 use crate::api_key::{
     IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
@@ -42,6 +42,7 @@ pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Result<()
         );
     }
     let _log = logs::start(flags.log_format, flags.log_level())?;
+    let signals = Signals::of_a_terminal()?;
     let folder = Folder::open(Path::new(FOLDER))?;
     let chosen = Chosen { port: flags.port.is_some(), metrics: flags.metrics_address.is_some() };
     let signing_key = folder.path.join("signing-key.jwk").to_string_lossy().into_owned();
@@ -57,7 +58,7 @@ pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Result<()
     let (metrics, _) = listen(&config.metrics_address, chosen.metrics)?;
     let listeners = Listeners { service: listener, metrics };
     print(&page(&listeners, &config.address, moved, &keys)?)?;
-    service.run(listeners).await
+    service.run(listeners, signals).await
 }
 
 /// Which addresses somebody asked for.

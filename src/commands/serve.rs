@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
 use crate::config::{Platform, ServeConfig, ServeFlags};
@@ -17,11 +17,12 @@ use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 
 pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
+    let signals = Signals::of_a_service()?;
     let _log = logs::start(flags.log_format, flags.log_level())?;
     let config = flags.resolve(platform)?;
     let service = Service::prepare(&config)?;
     let listeners = Listeners::bind(&config)?;
-    service.run(listeners).await
+    service.run(listeners, signals).await
 }
 
 /// Everything but the ports.
@@ -46,7 +47,7 @@ impl Service {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
-    pub(super) async fn run(self, listeners: Listeners) -> Outcome {
+    pub(super) async fn run(self, listeners: Listeners, signals: Signals) -> Outcome {
         if let Err(error) = server::raise_open_file_limit() {
             tracing::warn!(%error, "the limit of open files stays as it is");
         }
@@ -57,8 +58,11 @@ impl Service {
         figures.watch_signing_keys(Arc::clone(&self.signer))?;
         let routes = service(&self.exchange, Arc::clone(&self.signer), &figures)?;
         let drain = Drain::new(Schedule::PRODUCTION);
-        tokio::spawn(drain_on_signal(drain.clone())?);
-        tokio::spawn(reload_on_hangup(self.signer)?);
+        let Signals { terminate, interrupt, hangup } = signals;
+        tokio::spawn(drain_on_signal(drain.clone(), terminate, interrupt));
+        if let Some(hangup) = hangup {
+            tokio::spawn(reload_on_hangup(self.signer, hangup));
+        }
         tracing::info!(
             address = %listeners.service.local_addr()?,
             metrics_address = %listeners.metrics.local_addr()?,
@@ -100,24 +104,41 @@ pub(super) fn cannot_listen(address: &ListenAddress, error: &std::io::Error) -> 
     format!("cannot listen on {address}: {error}")
 }
 
-fn drain_on_signal(drain: Drain) -> std::io::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::warn!(signal = name, "shutting down: requests under way are finished");
-        drain.start();
-    })
+/// The signals that are listened to. They are caught from the moment this is made: one that comes
+/// while the service still starts is heeded once it runs.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Option<Signal>,
 }
 
-fn reload_on_hangup(signer: Arc<Signer>) -> std::io::Result<impl Future<Output = ()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        while hangup.recv().await.is_some() {
-            signer.reload().await;
-        }
-    })
+impl Signals {
+    /// SIGHUP reads the signing keys again.
+    fn of_a_service() -> std::io::Result<Self> {
+        Ok(Self { hangup: Some(signal(SignalKind::hangup())?), ..Self::of_a_terminal()? })
+    }
+
+    /// SIGHUP means that the terminal is gone, and ends the process as it ends any other.
+    pub(super) fn of_a_terminal() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: None,
+        })
+    }
+}
+
+async fn drain_on_signal(drain: Drain, mut terminate: Signal, mut interrupt: Signal) {
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    tracing::warn!(signal = name, "shutting down: requests under way are finished");
+    drain.start();
+}
+
+async fn reload_on_hangup(signer: Arc<Signer>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        signer.reload().await;
+    }
 }

@@ -22,6 +22,10 @@ impl TokenFamily for Autojoin {
         OrganizationApiKey::parse(presented)
     }
 
+    fn name_of(key: &OrganizationApiKey) -> String {
+        format!("organization key {}", key.hash().fingerprint())
+    }
+
     async fn find(
         store: &dyn KeyStore,
         key: &OrganizationApiKey,

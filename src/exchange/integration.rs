@@ -22,6 +22,10 @@ impl TokenFamily for Integration {
         IntegrationApiKey::parse(&presented)
     }
 
+    fn name_of(key: &IntegrationApiKey) -> String {
+        format!("key {} of integration {}", key.key_id(), key.integration_id())
+    }
+
     async fn find(
         store: &dyn KeyStore,
         key: &IntegrationApiKey,

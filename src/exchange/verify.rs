@@ -14,32 +14,32 @@ use crate::claims::{Claim, NoClaims};
 /// use token_exchange::exchange::{Integration, VerifiedKey};
 ///
 /// fn forge(
-///     key: token_exchange::api_key::IntegrationApiKey,
+///     key: &token_exchange::api_key::IntegrationApiKey,
 ///     record: token_exchange::key_store::IntegrationKey,
-/// ) -> VerifiedKey<Integration> {
+/// ) -> VerifiedKey<'_, Integration> {
 ///     VerifiedKey { key, record }
 /// }
 /// ```
-pub struct VerifiedKey<F: TokenFamily> {
-    key: F::ApiKey,
+pub struct VerifiedKey<'k, F: TokenFamily> {
+    key: &'k F::ApiKey,
     record: F::Record,
 }
 
 /// Verifies a key against its record, as of now.
 pub(super) fn verify<F: TokenFamily>(
-    key: F::ApiKey,
+    key: &F::ApiKey,
     record: F::Record,
     now: Timestamp,
-) -> Result<VerifiedKey<F>, Refusal> {
-    F::check(&key, &record, now)?;
+) -> Result<VerifiedKey<'_, F>, Refusal> {
+    F::check(key, &record, now)?;
     Ok(VerifiedKey { key, record })
 }
 
-impl<F: TokenFamily> VerifiedKey<F> {
+impl<F: TokenFamily> VerifiedKey<'_, F> {
     pub(crate) fn add_own_claims<'a>(
         &'a self,
         claims: &mut Vec<Claim<'a>>,
     ) -> Result<(), NoClaims> {
-        F::own_claims(&self.key, &self.record, claims)
+        F::own_claims(self.key, &self.record, claims)
     }
 }

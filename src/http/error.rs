@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::request_body::BodyError;
-use crate::exchange::ExchangeError;
+use crate::exchange::{ExchangeError, NoToken};
 use crate::telemetry::metrics::Metrics;
 
 pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
@@ -42,11 +42,11 @@ impl IntoResponse for Rejection {
             Self::Body(BodyError::TooLarge) => {
                 closing(text(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large\n"))
             }
-            Self::Exchange(ExchangeError::Refused(_)) => {
-                text(StatusCode::UNAUTHORIZED, "Invalid API key\n")
-            }
-            Self::Exchange(ExchangeError::Unavailable(_)) => unavailable(),
-            Self::Exchange(ExchangeError::Failed(_)) => failed(),
+            Self::Exchange(ExchangeError { why, .. }) => match why {
+                NoToken::Refused(_) => text(StatusCode::UNAUTHORIZED, "Invalid API key\n"),
+                NoToken::Unavailable(_) | NoToken::Busy => unavailable(),
+                NoToken::Failed(_) => failed(),
+            },
         }
     }
 }

@@ -12,7 +12,7 @@ use secrecy::ExposeSecret as _;
 
 use super::error::Rejection;
 use super::request_body;
-use crate::exchange::{Exchange, ExchangeError, TokenFamily};
+use crate::exchange::{Exchange, ExchangeError, NoToken, TokenFamily};
 use crate::signer::Token;
 use crate::telemetry::metrics::FamilyMetrics;
 
@@ -24,7 +24,8 @@ pub(super) async fn exchange<F: TokenFamily>(
     let outcome = token::<F>(&exchange, request).await;
     if let Err(rejection) = &outcome {
         log::<F>(rejection);
-        if let Rejection::Exchange(ExchangeError::Refused(reason)) = rejection {
+        if let Rejection::Exchange(ExchangeError { why: NoToken::Refused(reason), .. }) = rejection
+        {
             metrics.count_refusal(reason);
         }
     }
@@ -59,16 +60,25 @@ fn granted(token: &Token) -> Response {
 /// What the operator has to act on is loud; what callers do wrong is not.
 fn log<F: TokenFamily>(rejection: &Rejection) {
     let family = F::NAME;
-    match rejection {
-        Rejection::Exchange(ExchangeError::Failed(failure)) => {
-            tracing::error!(family, %failure, "no token could be made for a key that is right");
+    let ExchangeError { key, why } = match rejection {
+        Rejection::Body(reason) => {
+            tracing::info!(family, %reason, "a request was refused");
+            return;
         }
-        Rejection::Exchange(ExchangeError::Unavailable(cause)) => {
-            tracing::warn!(family, %cause, "it could not be found out whether a key is right");
+        Rejection::Exchange(error) => error,
+    };
+    // Ids may hold any character, also those that a terminal obeys.
+    let key = key.as_ref().map(|name| tracing::field::display(name.escape_debug()));
+    match why {
+        NoToken::Failed(failure) => {
+            tracing::error!(family, key, %failure, "no token could be made for a key that is right");
         }
-        Rejection::Exchange(ExchangeError::Refused(reason)) => {
-            tracing::info!(family, %reason, "a key was refused");
+        NoToken::Busy => {
+            tracing::warn!(family, key, cause = %why, "a key that is right got no token");
         }
-        Rejection::Body(reason) => tracing::info!(family, %reason, "a request was refused"),
+        NoToken::Unavailable(cause) => {
+            tracing::warn!(family, key, %cause, "it could not be found out whether a key is right");
+        }
+        NoToken::Refused(reason) => tracing::info!(family, key, %reason, "a key was refused"),
     }
 }

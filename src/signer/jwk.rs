@@ -420,3 +420,22 @@ impl Visitor<'_> for OctetsVisitor {
             .map_err(|_| E::custom("not unpadded base64url"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signing_key(file: &str) -> SigningKey {
+        let path = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+        let json = std::fs::read_to_string(path).unwrap();
+        SigningKey::try_from(&serde_json::from_str::<PrivateJwk>(&json).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_key_whose_published_form_does_not_verify_it_is_refused() {
+        assert!(signing_key("signing-key.jwk").tried().is_ok());
+        let mut key = signing_key("signing-key.jwk");
+        key.public_jwk = signing_key("keys/rsa3072.jwk").public_jwk;
+        assert_eq!(key.tried().err(), Some(InvalidJwk::DoesNotVerify));
+    }
+}

@@ -72,6 +72,21 @@ fn no_answer_of_a_token_route_may_be_stored() {
 }
 
 #[test]
+fn a_refusal_names_the_key_to_the_operator_and_nothing_to_the_caller() {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::on_sqlite(&folder.path().join("keys.db"));
+    operator.integration_with_key("acme");
+    let service = operator.serve(Launch::token_exchange().recorded_signing_key());
+    let answer = service.exchange("integration", "mlabk.cii_acme.ki_none\u{1b}.x");
+    assert_eq!((answer.status, answer.text().as_str()), (401, "Invalid API key\n"));
+    // What a terminal would obey is written so that it does not.
+    let named = r#""key":"key ki_none\\u{1b} of integration acme""#;
+    eventually("the refusal is logged", WITHIN, || {
+        service.process.stderr().contains(named).then_some(())
+    });
+}
+
+#[test]
 fn a_body_that_never_ends_gets_408_after_ten_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let operator = Operator::on_sqlite(&folder.path().join("keys.db"));

@@ -10,7 +10,9 @@ use token_exchange::api_key::{
     IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
 };
 use token_exchange::environment::{Clock, System, UnixSeconds};
-use token_exchange::exchange::{Exchange, ExchangeError, Integration, Refusal, TokenFamily};
+use token_exchange::exchange::{
+    Exchange, ExchangeError, Integration, NoToken, Refusal, TokenFamily,
+};
 use token_exchange::key_life::{self, Author, Occasion, Remark, Terms};
 use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore};
 use token_exchange::key_store::sqlite::SqliteStore;
@@ -130,7 +132,7 @@ async fn a_key_is_valid_from_its_first_second_to_its_last() {
         let outcome = exchange.exchange::<Integration>(key.clone()).await;
         match (outcome, refusal) {
             (Ok(_), None) => {}
-            (Err(ExchangeError::Refused(found)), Some(refusal)) => {
+            (Err(ExchangeError { why: NoToken::Refused(found), .. }), Some(refusal)) => {
                 assert_eq!(found, refusal, "{now}");
             }
             (other, _) => panic!("{now}: {:?}", other.map(|_| "a token")),
@@ -149,7 +151,7 @@ async fn an_answer_that_has_grown_old_on_the_way_is_an_outage() {
         let exchange = exchange(store.clone(), Arc::new(Times::from([now, now + passed])));
         match exchange.exchange::<Integration>(key.clone()).await {
             Ok(_) => assert!(!is_old),
-            Err(ExchangeError::Unavailable(why)) => {
+            Err(ExchangeError { why: NoToken::Unavailable(why), .. }) => {
                 assert!(is_old);
                 assert_eq!(why.kind, UnavailableKind::TooSlow);
             }
