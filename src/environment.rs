@@ -4,6 +4,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+
 /// Tells the time.
 pub trait Clock: Send + Sync {
     /// Seconds since the Unix epoch, by the wall clock.
@@ -12,6 +14,13 @@ pub trait Clock: Send + Sync {
 
 /// Whole seconds since 1970-01-01T00:00:00Z: the `NumericDate` of a JWT (RFC 7519, section 2).
 pub type UnixSeconds = u64;
+
+/// A moment for people to read, in UTC (RFC 3339). As a number where no calendar has it.
+#[must_use]
+pub fn rfc3339(at: UnixSeconds) -> String {
+    let time = i64::try_from(at).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| at.to_string(), |time| time.to_string())
+}
 
 /// Gives randomness fit for secrets.
 pub trait Random: Send + Sync {

@@ -89,7 +89,7 @@ pub struct RotateKeysFlags {
     #[arg(long, value_name = "KID", conflicts_with = "redo")]
     pub leaked: Option<String>,
     /// Give the key that waits a new start, because no instance has seen the file yet
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["alg", "bits"])]
     pub redo: bool,
     /// Show what would be done, and do nothing (exit code 3)
     #[arg(long)]

@@ -22,6 +22,7 @@ use crate::environment::UnixSeconds;
 
 /// The JSON of a key file, to be edited, with the keys that it holds.
 pub struct KeyDocument {
+    read: Zeroizing<Vec<u8>>,
     keys: Vec<Members>,
     parsed: KeySet,
 }
@@ -61,7 +62,13 @@ impl KeyDocument {
         } else {
             vec![undated(serde_json::from_slice(&json).map_err(|_| EditError::Json)?)]
         };
-        Ok(Self { keys, parsed })
+        Ok(Self { read: json, keys, parsed })
+    }
+
+    /// The file as it was read, by which [`KeyFile::replace`] tells whether it still stands.
+    #[must_use]
+    pub fn as_read(&self) -> Zeroizing<Vec<u8>> {
+        self.read.clone()
     }
 
     /// The keys of the file as it stands; changes show in [`Self::finish`].

@@ -39,6 +39,8 @@ pub enum KeyFileError {
         path = path.display()
     )]
     BeingChanged { path: PathBuf },
+    #[error("{path} was changed by somebody else meanwhile; look at it, and try again", path = path.display())]
+    Changed { path: PathBuf },
 }
 
 impl KeyFile {
@@ -68,7 +70,9 @@ impl KeyFile {
     /// When it cannot be read, or is too large for a key file.
     pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         let path = || self.path.clone();
-        let mut json = Zeroizing::new(Vec::with_capacity(8 * 1024));
+        // As long as it can get: what a vector leaves behind when it grows is not wiped.
+        let longest = usize::try_from(MAX_FILE_BYTES + 1).unwrap_or_default();
+        let mut json = Zeroizing::new(Vec::with_capacity(longest));
         File::open(&self.path)
             .and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut json))
             .map_err(|source| KeyFileError::Read { path: path(), source })?;
@@ -89,12 +93,12 @@ impl KeyFile {
         written.map_err(|source| self.not_written(source))
     }
 
-    /// Puts other keys in place of those of the file, all at once: whoever reads it meanwhile finds
-    /// the old file or the new one. Mode and owner stay.
+    /// Puts other keys in place of those that were `read`, all at once: whoever reads the file
+    /// meanwhile finds the old one or the new one. Mode and owner stay.
     ///
     /// # Errors
-    /// When it cannot be written; then the old file is untouched.
-    pub fn replace(&self, json: &SecretString) -> Result<(), KeyFileError> {
+    /// When it is no longer what was read, or cannot be written; then the old file is untouched.
+    pub fn replace(&self, json: &SecretString, read: &[u8]) -> Result<(), KeyFileError> {
         // A link stays one: what it points to is replaced.
         let path = std::fs::canonicalize(&self.path).map_err(|error| self.not_written(error))?;
         let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -104,6 +108,12 @@ impl KeyFile {
             io::ErrorKind::AlreadyExists => KeyFileError::BeingChanged { path: beside.clone() },
             _ => self.not_written(error),
         })?;
+        // Nobody else gets past the line above, so what is compared here stays as it is.
+        let stands = self.read().inspect_err(|_| drop(std::fs::remove_file(&beside)))?;
+        if stands.as_slice() != read {
+            drop(std::fs::remove_file(&beside));
+            return Err(KeyFileError::Changed { path: self.path.clone() });
+        }
         like(&path, &file)
             .and_then(|()| write_through(file, json))
             .and_then(|()| std::fs::rename(&beside, &path))

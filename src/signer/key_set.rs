@@ -58,7 +58,10 @@ pub enum InvalidKeySet {
     Key { position: usize, of: usize, fault: InvalidJwk },
     #[error("two keys have the same kid {0:?}")]
     DuplicateKid(String),
-    #[error("every key is revoked; add one with `token-exchange signing-key rotate --leaked KID`")]
+    #[error(
+        "every key is revoked, so none is left to sign; take the file as it was before: \
+         `token-exchange signing-key rotate --leaked KID` revokes a key and adds another"
+    )]
     AllRevoked,
     #[error(
         "its key {0:?} is another one than the key of this kid that is in use; \

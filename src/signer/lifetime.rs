@@ -134,22 +134,33 @@ impl<'de> Visitor<'de> for LifetimeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Lifetime, A::Error> {
-        let mut lifetime = Lifetime::default();
+        let (mut made, mut not_before, mut expires, mut revoked) = (None, None, None, None);
         while let Some(name) = members.next_key::<String>()? {
             match name.as_str() {
-                "iat" => lifetime.made = members.next_value::<Seconds>()?.0.unwrap_or_default(),
-                "nbf" => {
-                    lifetime.not_before = members.next_value::<Seconds>()?.0.unwrap_or_default();
-                }
-                "exp" => lifetime.expires = members.next_value::<Seconds>()?.0,
+                "iat" => once(&mut made, "iat", members.next_value::<Seconds>()?.0)?,
+                "nbf" => once(&mut not_before, "nbf", members.next_value::<Seconds>()?.0)?,
+                "exp" => once(&mut expires, "exp", members.next_value::<Seconds>()?.0)?,
                 // Not an `Option` of serde's: `null` is present, too.
-                "revoked" => lifetime.revoked = Some(members.next_value()?),
+                "revoked" => once(&mut revoked, "revoked", members.next_value()?)?,
                 _ => {
                     members.next_value::<IgnoredAny>()?;
                 }
             }
         }
-        Ok(lifetime)
+        Ok(Lifetime {
+            made: made.flatten().unwrap_or_default(),
+            not_before: not_before.flatten().unwrap_or_default(),
+            expires: expires.flatten(),
+            revoked,
+        })
+    }
+}
+
+/// Two instances, or a command and an instance, must not take different ones of two dates.
+fn once<T, E: de::Error>(member: &mut Option<T>, name: &'static str, value: T) -> Result<(), E> {
+    match member.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(name)),
     }
 }
 
@@ -174,15 +185,19 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
+/// 9999-12-31T23:59:59Z. What is later is a slip, as a rule milliseconds: such a key would wait for
+/// ever.
+const LAST_SECOND: UnixSeconds = 253_402_300_799;
+
 fn whole_seconds<E: de::Error>(number: &serde_json::Number) -> Result<UnixSeconds, E> {
-    // Some tools write 1700000000.0; 2^53 seconds are more than any calendar has.
+    // Some tools write 1700000000.0.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked before")]
     let from_float = |float: f64| {
-        (float.fract() == 0.0 && (0.0..=9_007_199_254_740_992.0).contains(&float))
-            .then_some(float as UnixSeconds)
+        (float.fract() == 0.0 && (0.0..1e12).contains(&float)).then_some(float as UnixSeconds)
     };
     number
         .as_u64()
         .or_else(|| number.as_f64().and_then(from_float))
+        .filter(|seconds| *seconds <= LAST_SECOND)
         .ok_or_else(|| E::custom("not whole seconds since 1970"))
 }

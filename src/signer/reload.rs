@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::key_file::{KeyFile, KeyFileError};
 use super::key_ring::{KeyRing, Rotation};
 use super::key_set::KeySet;
-use crate::environment::{Clock, UnixSeconds};
+use crate::environment::{Clock, UnixSeconds, rfc3339};
 
 /// How long requests wait for a look. Most of them are read in a few milliseconds, and the known
 /// callers have ten seconds at most for everything.
@@ -74,6 +74,8 @@ struct Looks {
     counted: u64,
     /// The SHA-256 of the last file that could be used.
     content: Option<[u8; 32]>,
+    /// The keys that were published at the last look, the one that signed first.
+    told_published: Vec<String>,
     /// The key of which it was told that it signs past its `exp`.
     told_expired: Option<String>,
 }
@@ -100,6 +102,7 @@ impl Reload {
         let ring = KeyRing::of(keys);
         log_in_use(&ring, now, "signing keys read");
         let mut looks = Looks { content: Some(digest(&json)), ..Looks::default() };
+        looks.told_published = published(&ring, now);
         looks.tell_if_expired(&ring, now);
         Ok(Self {
             interval: interval.as_secs(),
@@ -222,6 +225,8 @@ impl Reload {
             return;
         }
         looks.counted = number;
+        // What the clock did to the old keys, before the new ones are told of.
+        looks.tell_if_changed(&self.ring.load(), self.clock.now());
         let outcome = outcome.and_then(|(content, keys)| {
             if let Some(keys) = keys {
                 self.take(keys)?;
@@ -233,18 +238,29 @@ impl Reload {
             self.failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(%error, "the signing keys stay as they were: the new file cannot be used");
         }
-        looks.tell_if_expired(&self.ring.load(), self.clock.now());
+        let (ring, now) = (self.ring.load(), self.clock.now());
+        looks.told_published = published(&ring, now);
+        looks.tell_if_expired(&ring, now);
     }
 
     fn take(&self, keys: KeySet) -> Result<(), KeyFileError> {
         let now = self.clock.now();
+        let before = self.ring.load();
         let (ring, rotation) =
-            self.ring.load().renewed(keys, now).map_err(|error| self.source.invalid(error))?;
+            before.renewed(keys, now).map_err(|error| self.source.invalid(error))?;
         log_in_use(&ring, now, "signing keys read again");
+        let signing = ring.at(now).signing_kid();
+        if before.at(now).published_kids().all(|kid| kid != signing) {
+            tracing::error!(
+                kid = signing,
+                "by the new file a key signs that was not published before: verifiers will refuse \
+                 its tokens until they fetch the key set again"
+            );
+        }
         if let Rotation::Unsafe { lost_kid, signs_until } = rotation {
             tracing::error!(
                 kid = lost_kid,
-                signs_until,
+                signs_until = rfc3339(signs_until),
                 "unsafe rotation: the private key file no longer holds the key that signs, so \
                  verifiers will refuse tokens; this instance goes on to sign with the lost key for \
                  a while. Rotate with `token-exchange signing-key rotate`, which adds keys ahead; \
@@ -262,6 +278,22 @@ impl Reload {
 }
 
 impl Looks {
+    /// What the file and the clock had arranged has happened since the last look.
+    fn tell_if_changed(&mut self, ring: &KeyRing, now: UnixSeconds) {
+        let kids = published(ring, now);
+        if kids == self.told_published {
+            return;
+        }
+        let (kid, next_start) = (ring.at(now).signing_kid(), ring.next_start(now).map(rfc3339));
+        let before = self.told_published.first().map_or("", String::as_str);
+        if before == kid {
+            tracing::info!(kid, published = kids.len(), "a signing key has left the key set");
+        } else {
+            tracing::info!(kid, before, published = kids.len(), next_start, "another key signs");
+        }
+        self.told_published = kids;
+    }
+
     /// Loud, and once a key: it goes on until somebody adds another.
     fn tell_if_expired(&mut self, ring: &KeyRing, now: UnixSeconds) {
         let signing = ring.file().signing_at(now);
@@ -271,7 +303,7 @@ impl Looks {
             self.told_expired = Some(kid.to_owned());
             tracing::error!(
                 kid,
-                expires,
+                expires = rfc3339(expires),
                 "the signing key is past its exp and signs on, since no key has followed it; add \
                  one with `token-exchange signing-key rotate`"
             );
@@ -306,13 +338,17 @@ fn digest(content: &[u8]) -> [u8; 32] {
     Sha256::digest(content).into()
 }
 
+fn published(ring: &KeyRing, now: UnixSeconds) -> Vec<String> {
+    ring.at(now).published_kids().map(str::to_owned).collect()
+}
+
 /// What operators have to know of a set that is taken into use.
 fn log_in_use(ring: &KeyRing, now: UnixSeconds, message: &'static str) {
     tracing::info!(
         kid = ring.at(now).signing_kid(),
         keys = ring.file().members().len(),
         published = ring.at(now).published_kids().count(),
-        next_start = ring.next_start(now),
+        next_start = ring.next_start(now).map(rfc3339),
         "{message}"
     );
     for warning in ring.file().warnings() {

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::super::{Done, Error, print};
-use super::time_line::{self, Role, clock_time};
+use super::time_line::{self, Role, clock_time, span, visible};
 use super::url::{Answers, PublishedKey, ask};
 use super::warn;
 use crate::config::{CheckKeysFlags, OutputFormat};
 use crate::environment::UnixSeconds;
-use crate::signer::{KeyFile, KeySet, Member};
+use crate::signer::{KeyFile, KeySet, Member, WAITS};
 
 pub(super) async fn run(flags: &CheckKeysFlags, now: UnixSeconds) -> Result<Done, Error> {
     let (file, url) = flags.resolve()?;
@@ -101,7 +101,26 @@ fn in_answers(answers: &Answers) -> Vec<String> {
             findings.push("the key set is empty: no token can be verified.".to_owned());
         }
     }
+    let max_age = answers.cache_control.as_deref().and_then(max_age);
+    findings.extend(max_age.filter(|age| *age > WAITS.key_set_max_age).map(|age| {
+        format!(
+            "verifiers are told to keep the key set for {}, longer than the {} that a rotation \
+             waits for: something before the service changes its Cache-Control.",
+            span(age),
+            span(WAITS.key_set_max_age)
+        )
+    }));
     findings
+}
+
+/// For how many seconds a `Cache-Control` lets a key set be kept, by anybody (RFC 9111, section 5.2.2).
+fn max_age(cache_control: &str) -> Option<u64> {
+    cache_control
+        .split(',')
+        .filter_map(|directive| directive.trim().split_once('='))
+        .filter(|(name, _)| ["max-age", "s-maxage"].iter().any(|n| name.eq_ignore_ascii_case(n)))
+        .filter_map(|(_, seconds)| seconds.trim_matches('"').parse().ok())
+        .max()
 }
 
 fn differences(keys: &KeySet, answers: &Answers, now: UnixSeconds) -> Vec<String> {
@@ -150,7 +169,7 @@ fn page(
     text.push('\n');
     for finding in findings {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "NOT SAFE: {finding}");
+        let _ = writeln!(text, "NOT SAFE: {}", visible(finding));
     }
     if findings.is_empty() {
         text += "Nothing found.\n";
@@ -190,6 +209,7 @@ fn report(
                 "start": member.lifetime.start(),
                 "upload_by": member.lifetime.upload_by(),
                 "exp": member.lifetime.expires,
+                "revoked_at": member.lifetime.revoked.as_ref().and_then(|revoked| revoked.at),
                 "retires": member.retires(),
             })
         };

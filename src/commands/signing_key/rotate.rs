@@ -33,9 +33,10 @@ pub(super) fn run(flags: &RotateKeysFlags, now: UnixSeconds) -> Result<Done, Err
         text.extend(dropped.iter().map(|kid| format!("{kid} is past use and was dropped.\n")));
         document.add(&new_key(flags, document.keys())?, dates)?;
     }
+    let read = document.as_read();
     let (json, keys) = document.finish()?;
     if !flags.dry_run {
-        file.replace(&json)?;
+        file.replace(&json, &read)?;
     }
     warn(&keys);
     text.push(time_line::of(&keys, now));

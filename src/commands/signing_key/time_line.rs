@@ -83,8 +83,17 @@ fn table(keys: &KeySet, now: UnixSeconds) -> String {
     aligned(&rows)
 }
 
+/// A text of somebody else without what a terminal would act on.
+pub(super) fn visible(text: &str) -> String {
+    let shown =
+        |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(shown).collect()
+}
+
 /// Rows in columns as wide as they need.
 pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> =
+        rows.iter().map(|row| row.each_ref().map(|cell| visible(cell))).collect();
     let widths: [usize; N] = std::array::from_fn(|column| {
         rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default()
     });
@@ -108,9 +117,7 @@ fn drawing(keys: &KeySet, now: UnixSeconds) -> String {
     let columns = || (0..COLUMNS).map(|column| begin + u64::from(column) * step);
     // A thumbprint is told by its beginning.
     let line = |kid: &str, marks: &str| {
-        format!("{kid:<16.16}  {marks}").trim_end().to_owned()
-            + "
-"
+        format!("{:<16.16}  {marks}", visible(kid)).trim_end().to_owned() + "\n"
     };
     let pointer: String =
         columns().map(|at| if (at..at + step).contains(&now) { '|' } else { ' ' }).collect();

@@ -72,8 +72,9 @@ impl History {
             assert_eq!(document.waiting_at(now).count(), 0, "the command would refuse");
             document.drop_past_use(now);
             document.add(key(number), dates(habit, now)).unwrap();
+            let read = document.as_read();
             let (json, keys) = document.finish().unwrap();
-            file.replace(&json).unwrap();
+            file.replace(&json, &read).unwrap();
             let waiting = &keys.members().last().unwrap().lifetime;
             let (start, upload_by) = (waiting.start(), waiting.upload_by().max(now));
             // The last moment is allowed, too.

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use token_exchange::signer::key_edit::KeyDocument;
+use token_exchange::signer::{KeyFile, KeyFileError};
 
 use super::file::{HOUR, dated, key, key_for, key_from, revoked, set};
 use crate::support::service::{Finished, Launch};
@@ -26,6 +28,13 @@ fn code(finished: &Finished) -> i32 {
 fn done(args: &[&str]) -> String {
     let finished = signing_key(args);
     assert_eq!(code(&finished), 0, "{args:?}: {finished:?}");
+    finished.stdout
+}
+
+/// What `check` says, whether it finds something or not.
+fn done_or_found(args: &[&str]) -> String {
+    let finished = signing_key(args);
+    assert!([0, 3].contains(&code(&finished)), "{args:?}: {finished:?}");
     finished.stdout
 }
 
@@ -202,6 +211,15 @@ fn rotate_drops_keys_that_are_past_use_and_no_others() {
 }
 
 #[test]
+fn a_key_that_is_past_use_by_this_clock_alone_is_not_dropped() {
+    let now = now();
+    let folder =
+        Folder::of(&[key_from("old", now - 100 * HOUR), key_from("signs", now - 3720 - 10)]);
+    done(&["rotate", &folder.path(), "--kid=next"]);
+    assert_eq!(folder.kids(), ["old", "signs", "next"]);
+}
+
+#[test]
 fn a_key_that_was_revoked_just_now_is_not_dropped() {
     let now = now();
     let folder = Folder::of(&[
@@ -210,6 +228,16 @@ fn a_key_that_was_revoked_just_now_is_not_dropped() {
     ]);
     done(&["rotate", &folder.path(), "--kid=next"]);
     assert_eq!(folder.kids(), ["leaked", "signs", "next"]);
+}
+
+#[test]
+fn a_revoked_key_is_kept_until_one_after_it_has_started() {
+    let now = now();
+    let leaked = revoked(key_from("leaked", now - 200 * HOUR), now - 100 * HOUR);
+    let stands_in = dated(key("stands in"), now - 13 * HOUR, now + 2 * HOUR);
+    let folder = Folder::of(&[leaked, stands_in]);
+    done(&["rotate", &folder.path(), "--kid=next"]);
+    assert_eq!(folder.kids(), ["leaked", "stands in", "next"]);
 }
 
 #[test]
@@ -250,6 +278,23 @@ fn two_changes_at_once_are_not_mixed() {
 }
 
 #[test]
+fn a_change_of_a_file_that_somebody_else_has_changed_since_it_was_read_is_refused() {
+    let folder = Folder::with(&bare(&key("old")));
+    let file = KeyFile::at(folder.path());
+    let document = KeyDocument::read(&file).unwrap();
+    let read = document.as_read();
+    let (json, _) = document.finish().unwrap();
+    done(&["rotate", &folder.path()]);
+    let theirs = fs::read(folder.path()).unwrap();
+
+    let refused = file.replace(&json, &read).unwrap_err();
+
+    assert!(matches!(refused, KeyFileError::Changed { .. }), "{refused}");
+    assert_eq!(fs::read(folder.path()).unwrap(), theirs);
+    assert_eq!(fs::read_dir(folder.0.path()).unwrap().count(), 1);
+}
+
+#[test]
 fn check_draws_the_time_line_and_finds_nothing_in_a_file_fresh_from_rotate() {
     let folder = Folder::with(&bare(&key("old")));
     done(&["rotate", &folder.path(), "--kid=next"]);
@@ -260,6 +305,51 @@ fn check_draws_the_time_line_and_finds_nothing_in_a_file_fresh_from_rotate() {
     assert!(drawn("old", '#') && drawn("old", '='), "{said}");
     assert!(drawn("next", '-') && drawn("next", '#'), "{said}");
     assert!(said.contains("Nothing found."), "{said}");
+}
+
+#[test]
+fn the_drawing_fits_a_terminal_of_80_columns_at_any_time_of_a_rotation() {
+    let kid = "a-kid-far-longer-than-the-drawing-has-room-for";
+    let now = now();
+    for started in [now - 20 * HOUR, now - 60, now, now + 60, now + 13 * HOUR, now + 9000 * HOUR] {
+        let folder = Folder::of(&[key_from(kid, now - 99 * HOUR), key_from("b", started)]);
+        let said = done_or_found(&["check", &folder.path()]);
+        let (_, drawing) = said.split_once("\n\n").unwrap();
+        assert!(drawing.contains("| now"), "{said}");
+        for line in drawing.lines().take_while(|line| !line.is_empty()) {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}
+
+#[test]
+fn what_a_kid_holds_does_not_act_on_the_terminal() {
+    let folder = Folder::of(&[key("\u{1b}[2J\nNothing found.")]);
+    let said = done(&["check", &folder.path()]);
+    assert!(!said.contains('\u{1b}'), "{said:?}");
+    assert!(said.contains("\\u{1b}[2J\\nNothing"), "{said}");
+}
+
+#[test]
+fn where_every_key_is_revoked_the_way_out_is_one_that_works() {
+    let only = key("only");
+    let folder = Folder::of(&[revoked(only.clone(), now())]);
+    let said = failed(&["rotate", &folder.path()]);
+    assert!(said.contains("take the file as it was before"), "{said}");
+    assert!(said.contains("rotate --leaked KID"), "{said}");
+    let before = Folder::of(&[only]);
+    done(&["rotate", &before.path(), "--leaked=only"]);
+}
+
+#[test]
+fn redo_makes_no_key_so_it_takes_no_algorithm() {
+    let folder = Folder::with(&bare(&key("old")));
+    done(&["rotate", &folder.path()]);
+    let before = folder.content();
+    for flag in ["--alg=ES256", "--bits=4096", "--leaked=old"] {
+        assert_eq!(code(&signing_key(&["rotate", &folder.path(), "--redo", flag])), 2, "{flag}");
+    }
+    assert_eq!(folder.content(), before);
 }
 
 #[test]

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::file::{DAY_ZERO, HOUR, dated, key, key_from, set};
+use super::file::{DAY_ZERO, HOUR, dated, key, key_from, revoked, set};
 use crate::support::eventually::eventually;
 use crate::support::http_client::{Answer, Request};
+use crate::support::operator::Operator;
 use crate::support::service::{Launch, Service, Signal};
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -65,6 +66,10 @@ impl Fixture {
         let answer = Request::get("/metrics").send(self.service.metrics_address(), WITHIN).unwrap();
         String::from_utf8(answer.body).unwrap()
     }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 fn one_key() -> Vec<u8> {
@@ -143,6 +148,77 @@ fn a_request_sees_the_new_file_without_any_signal() {
 }
 
 #[test]
+fn a_token_request_sees_the_new_file_too() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("keys.json");
+    let leaked = key("leaked");
+    fs::write(&file, set(std::slice::from_ref(&leaked))).unwrap();
+    let operator = Operator::on_sqlite(&folder.path().join("store.db"));
+    let api_key = operator.organization_with_key("mlab");
+    let launch = Launch::token_exchange()
+        .arg(&format!("-private-key-path={}", file.display()))
+        .arg("-key-reload-interval=1s");
+    let service = operator.serve(launch);
+    // No key set is asked for: nothing but the token request can look at the file.
+    let signed_by = || {
+        let token = service.token("autojoin", &api_key);
+        jsonwebtoken::decode_header(&token).unwrap().kid.unwrap()
+    };
+    assert_eq!(signed_by(), "leaked");
+    let beside = folder.path().join("beside");
+    fs::write(&beside, set(&[revoked(leaked, DAY_ZERO), key("next")])).unwrap();
+    fs::rename(beside, &file).unwrap();
+    eventually("a token of the next key", WITHIN, || (signed_by() == "next").then_some(()));
+}
+
+#[test]
+fn that_a_key_is_past_its_exp_is_told_once() {
+    let mut expired = key_from("expired", DAY_ZERO);
+    expired["exp"] = (DAY_ZERO + 1).into();
+    let test = Fixture::start(&set(&[expired]), &["-key-reload-interval=1h"]);
+    let count = |words: &str| test.service.process.stderr().matches(words).count();
+    for reload in 1..=2 {
+        test.service.process.signal(Signal::HUP);
+        eventually("the reload", WITHIN, || {
+            (count("signing keys read again") == reload).then_some(())
+        });
+    }
+    assert_eq!(count("past its exp"), 1);
+}
+
+#[test]
+fn the_log_tells_when_a_key_begins_to_sign_and_when_one_leaves_the_key_set() {
+    let now = now();
+    // In eight seconds a key retires, in ten another signs: a slow machine has started by then.
+    let keys = [
+        key_from("retires", now - 100 * HOUR),
+        key_from("signs", now + 8 - 3720),
+        key_from("next", now + 10),
+    ];
+    let test = Fixture::start(&set(&keys), &["-key-reload-interval=1s"]);
+    assert_eq!(test.kids(), ["signs", "retires", "next"]);
+    eventually("the next key signs", WITHIN, || (test.kids() == ["next", "signs"]).then_some(()));
+    let told = eventually("a line of it", WITHIN, || {
+        test.kids();
+        let log = test.service.process.stderr();
+        log.lines().find(|line| line.contains("another key signs")).map(str::to_owned)
+    });
+    for words in ["next", "signs", "INFO"] {
+        assert!(told.contains(words), "{told}");
+    }
+    test.says("a signing key has left the key set");
+    let begun = "\"signing keys read\"";
+    let log = test.service.process.stderr();
+    let line = log.lines().find(|line| line.contains(begun)).unwrap();
+    let start: jiff::Timestamp = line
+        .split_once("\"next_start\":\"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map(|(time, _)| time.parse().unwrap())
+        .unwrap();
+    assert_eq!(start.as_second(), i64::try_from(now + 10).unwrap());
+}
+
+#[test]
 fn an_unsafe_rotation_publishes_both_keys_and_is_called_so() {
     let bare = |kid| serde_json::to_vec(&key(kid)).unwrap();
     let test = Fixture::start(&bare("old"), &[]);
@@ -151,6 +227,23 @@ fn an_unsafe_rotation_publishes_both_keys_and_is_called_so() {
     eventually("both keys", WITHIN, || (test.kids() == ["old", "new"]).then_some(()));
     test.says("unsafe rotation");
     test.says("signing-key rotate");
+}
+
+#[test]
+fn a_key_that_signs_as_soon_as_it_is_seen_is_told_and_one_that_waits_is_not() {
+    let words = "a key signs that was not published before";
+    let old = key("old");
+    let test = Fixture::start(&set(std::slice::from_ref(&old)), &["-key-reload-interval=1h"]);
+    let waiting = dated(key("waiting"), DAY_ZERO, IN_2100);
+    test.replace(&set(&[old.clone(), waiting.clone()]));
+    test.service.process.signal(Signal::HUP);
+    eventually("both keys", WITHIN, || (test.kids() == ["old", "waiting"]).then_some(()));
+    assert!(!test.service.process.stderr().contains(words));
+    // Without dates, the first in the file signs.
+    test.replace(&set(&[key("hasty"), old, waiting]));
+    test.service.process.signal(Signal::HUP);
+    eventually("all keys", WITHIN, || (test.kids() == ["hasty", "old", "waiting"]).then_some(()));
+    test.says(words);
 }
 
 #[test]
@@ -200,7 +293,7 @@ fn check_compares_what_is_published_with_the_file() {
 
 #[test]
 fn a_key_that_waits_is_safe_after_its_last_hour_for_an_upload_if_it_is_published() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = now();
     let keys = set(&[key("only"), dated(key("next"), now - 15 * HOUR, now + HOUR)]);
     let test = Fixture::start(&keys, &[]);
     let (file, url) = (test.file(), format!("http://{}{KEY_SET}", test.service.address()));

@@ -78,10 +78,33 @@ fn dates_are_whole_seconds() {
         key["iat"] = right.clone();
         assert!(KeySet::parse(&set(&[key])).is_ok(), "{right}");
     }
-    for wrong in [json!("1700000000"), json!(-1), json!(1.5), json!(1e300), json!([1])] {
+    let milliseconds = DAY_ZERO * 1000;
+    for wrong in [
+        json!("1700000000"),
+        json!(-1),
+        json!(1.5),
+        json!(1e300),
+        json!([1]),
+        json!(milliseconds),
+        json!(1.7e12),
+        json!(u64::MAX),
+    ] {
         let mut key = key("a");
         key["nbf"] = wrong.clone();
         assert!(matches!(KeySet::parse(&set(&[key])), Err(InvalidKeySet::Json(_))), "{wrong}");
+    }
+}
+
+#[test]
+fn a_date_that_stands_twice_is_refused() {
+    for member in ["\"iat\":1", "\"nbf\":1", "\"exp\":1", "\"revoked\":{}"] {
+        let mut twice = key("twice").to_string();
+        twice.truncate(twice.len() - 1);
+        let once = format!("{{\"keys\":[{},{twice},{member}}}]}}", key("other"));
+        assert!(KeySet::parse(once.as_bytes()).is_ok(), "{member}");
+        let twice = format!("{{\"keys\":[{},{twice},{member},{member}}}]}}", key("other"));
+        let refused = KeySet::parse(twice.as_bytes());
+        assert!(matches!(refused, Err(InvalidKeySet::Json(_))), "{member}: {refused:?}");
     }
 }
 
@@ -135,6 +158,32 @@ fn a_key_that_was_revoked_while_it_waited_leaves_no_trace() {
         assert_eq!(signing(&keys, now), "old", "{now}");
     }
     assert_eq!(signing(&keys, start + 23 * HOUR), "next");
+}
+
+#[test]
+fn a_key_that_was_revoked_when_it_started_counts_as_used() {
+    let start = DAY_ZERO + 48 * HOUR;
+    for (revoked_at, tokens_of_old_live_until) in [(start - 1, None), (start, Some(start + 7440))] {
+        let leaked = revoked(key_from("leaked", start), revoked_at);
+        let next = dated(key("next"), start, start + 100 * HOUR);
+        let keys = parse(&[key_from("old", DAY_ZERO), leaked, next]);
+        assert_eq!(signing(&keys, start), "old", "{revoked_at}");
+        let end = tokens_of_old_live_until.unwrap_or(start + 100 * HOUR + 3720);
+        assert_eq!(keys.members()[0].retires(), Some(end), "{revoked_at}");
+    }
+}
+
+#[test]
+fn a_key_that_never_signs_is_published_until_its_successor_that_is_not_revoked_has_started() {
+    let keys = parse(&[
+        key_from("signs", DAY_ZERO),
+        key_from("never signs", DAY_ZERO),
+        revoked(key_from("leaked", DAY_ZERO + 10 * HOUR), DAY_ZERO + 9 * HOUR),
+        key_from("next", DAY_ZERO + 20 * HOUR),
+    ]);
+    let start = DAY_ZERO + 20 * HOUR;
+    assert_eq!(published(&keys, start + 3719), ["signs", "never signs", "next"]);
+    assert_eq!(published(&keys, start + 3720), ["next"]);
 }
 
 #[test]
