@@ -53,7 +53,7 @@ pub fn main(program: Program) -> ExitCode {
         Ok(Done::All) => ExitCode::SUCCESS,
         Ok(Done::Found) => ExitCode::from(FOUND),
         Err(error) => {
-            complain(&format!("error: {error}\n"));
+            complain(&format!("error: {}\n", table::printable(&error.to_string())));
             ExitCode::FAILURE
         }
     }

@@ -72,11 +72,14 @@ impl Examination {
         let can_be_named = findings.ids_of(row);
         let is_active = row.key_status() == KeyStatus::Active;
         let is_readable = !row.defects.iter().any(Defect::fails_readers);
-        if is_readable && row.secret_hash().is_none() {
+        let is_revoked = row.status == KeyStatus::REVOKED;
+        // Revoking is the remedy, so it ends the finding.
+        let is_laid_to_rest = is_revoked && row.secret_hash().is_none();
+        if is_readable && row.secret_hash().is_none() && !is_laid_to_rest {
             let detail = "the hash is not 64 lower-case hex digits".to_owned();
             findings.add(Code::MalformedHash, detail);
         }
-        if is_readable && !is_active && row.status != KeyStatus::REVOKED {
+        if is_readable && !is_active && !is_revoked {
             let detail = format!("the status is {:?}", shortened(&row.status));
             findings.add(Code::UnknownStatus, detail);
         }
@@ -84,7 +87,7 @@ impl Examination {
             can_be_named && is_active && is_readable && row.secret_hash().is_some();
         findings.facts(&row.facts);
         let facts = row.facts_in_force();
-        if row.facts.readable().is_some() && facts.is_none() {
+        if row.facts.readable().is_some() && facts.is_none() && !is_laid_to_rest {
             let detail = "the facts are about another secret than the record's".to_owned();
             findings.add(Code::FactsOfAnotherHash, detail);
         }

@@ -25,7 +25,7 @@ pub use self::organization_key::{
 };
 pub use self::receipt::{Assumptions, Receipt, Term};
 pub use self::state::State;
-use crate::key_store::{Change, Defect, Facts, FactsState, Revocation};
+use crate::key_store::{Change, Defect, Facts, FactsState, Revocation, Validity};
 
 /// Who changes something, and when.
 #[derive(Debug, Clone)]
@@ -99,6 +99,8 @@ pub struct Planned {
     pub change: Change,
     /// When the key at hand ends; of a new one, when it expires.
     pub ends_at: Option<Timestamp>,
+    /// Of a new key: when it can be used, as its facts have it.
+    pub new_key: Validity,
 }
 
 /// Why a change must not be made.

@@ -12,34 +12,38 @@ use super::table::paragraph;
 use super::{Done, Error, complain};
 use crate::config::Platform;
 use crate::config::life::{ApplyFlags, OutputFormat};
+use crate::key_life::Occasion;
 use crate::key_store::{IntegrationKeyRow, IntegrationRow, OrganizationRow};
-use crate::manifest::{Holdings, MAX_MANIFEST_BYTES, Manifest, Step, compare};
+use crate::manifest::{Holdings, MAX_MANIFEST_BYTES, Manifest, Sign, Step, compare};
 
 pub(super) async fn run(flags: &ApplyFlags, platform: &Platform) -> Result<Done, Error> {
     let file = flags.file.display();
     let manifest =
         Manifest::parse(&read(&flags.file)?).map_err(|reason| format!("{file}: {reason}"))?;
     let desk = Desk::open(&flags.change.read.store, platform)?;
-    let on = desk.occasion(&flags.change, platform)?;
     let holdings = holdings(&desk).await?;
-    let steps = compare(&manifest, &holdings, flags.prune, &on).map_err(|objections| {
-        for objection in &objections {
-            complain(&paragraph("", &objection.to_string()));
-        }
-        format!("{file} cannot be applied; nothing was changed")
-    })?;
-    if steps.is_empty() {
-        answer(flags.change.read.output, &steps, 0)?;
+    let steps = |on: &Occasion| {
+        compare(&manifest, &holdings, flags.prune, on).map_err(|objections| {
+            for objection in &objections {
+                complain(&paragraph("", &objection.to_string()));
+            }
+            Error::from(format!("{file} cannot be applied; nothing was changed"))
+        })
+    };
+    let planned = steps(&desk.occasion(&flags.change, platform)?)?;
+    if planned.is_empty() {
+        answer(flags.change.read.output, &planned, 0)?;
         return Ok(Done::All);
     }
-    let will: Vec<_> = steps.iter().map(|step| format!("{} {}", step.sign, step.words)).collect();
+    let will: Vec<_> = planned.iter().map(in_a_sentence).collect();
     if flags.change.dry_run {
-        answer(flags.change.read.output, &steps, 0)?;
+        answer(flags.change.read.output, &planned, 0)?;
         return Ok(Done::Found);
     }
     if ask(&flags.change, &will)? == Consent::DryRun {
         return Ok(Done::Found);
     }
+    let steps = steps(&Desk::occasion_of_writing(&flags.change, platform)?)?;
     for (made, step) in steps.iter().enumerate() {
         desk.store.commit(&step.change).await.map_err(|error| {
             let total = steps.len();
@@ -48,6 +52,16 @@ pub(super) async fn run(flags: &ApplyFlags, platform: &Platform) -> Result<Done,
     }
     answer(flags.change.read.output, &steps, steps.len())?;
     Ok(Done::All)
+}
+
+/// What a step does, where no sign stands before it.
+fn in_a_sentence(step: &Step) -> String {
+    match step.sign {
+        Sign::Create => format!("create {}", step.words),
+        Sign::Change => format!("change {}", step.words),
+        // They say it themselves.
+        Sign::Revoke => step.words.clone(),
+    }
 }
 
 /// The manifest as it stands in the file, or comes from standard input for `-`.

@@ -17,7 +17,7 @@ const NOBODY: &str = "unknown";
 
 pub(super) struct Desk {
     pub(super) store: Arc<dyn KeyAdmin>,
-    /// In whole microseconds: the stores keep no more.
+    /// When it was opened.
     pub(super) now: Timestamp,
     /// Not an emulator.
     pub(super) is_real: bool,
@@ -26,25 +26,39 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn open(flags: &StoreFlags, platform: &Platform) -> Result<Self, Error> {
         let store = flags.resolve(platform)?;
-        let now = Timestamp::now().round(Unit::Microsecond)?;
-        Ok(Self { is_real: !store.is_emulator(), store: store.open()?, now })
+        Ok(Self { is_real: !store.is_emulator(), store: store.open()?, now: now()? })
     }
 
-    /// Who changes something, and when.
+    /// Who changes something, and when, as it is planned: at the time by which the flags are read.
     pub(super) fn occasion(
         &self,
         flags: &ChangeFlags,
         platform: &Platform,
     ) -> Result<Occasion, Error> {
-        let name = flags.by.as_deref().or(platform.user.as_deref()).unwrap_or(NOBODY);
-        let by = Author::parse(name).ok_or_else(|| {
-            format!(
-                "--by: a name has 1 to {} bytes and no control characters",
-                Author::MAX_NAME_BYTES
-            )
-        })?;
-        Ok(Occasion { at: self.now, by })
+        Ok(Occasion { at: self.now, by: author(flags, platform)? })
     }
+
+    /// The same at this very moment, for what is written after a person was asked: they take their
+    /// time, and a receipt counts from when it was done.
+    pub(super) fn occasion_of_writing(
+        flags: &ChangeFlags,
+        platform: &Platform,
+    ) -> Result<Occasion, Error> {
+        Ok(Occasion { at: now()?, by: author(flags, platform)? })
+    }
+}
+
+fn author(flags: &ChangeFlags, platform: &Platform) -> Result<Author, Error> {
+    let name = flags.by.as_deref().or(platform.user.as_deref()).unwrap_or(NOBODY);
+    Author::parse(name).ok_or_else(|| {
+        let most = Author::MAX_NAME_BYTES;
+        format!("--by: a name has 1 to {most} bytes and no control characters").into()
+    })
+}
+
+/// In whole microseconds: the stores keep no more.
+fn now() -> Result<Timestamp, jiff::Error> {
+    Timestamp::now().round(Unit::Microsecond)
 }
 
 /// Takes all rows of a list, page by page.

@@ -37,8 +37,8 @@ pub(super) async fn run(flags: &DoctorFlags, platform: &Platform) -> Result<Done
     if ask(&flags.change, &will)? == Consent::DryRun {
         return Ok(Done::Found);
     }
-    let on = desk.occasion(&flags.change, platform)?;
     for mend in &mends {
+        let on = Desk::occasion_of_writing(&flags.change, platform)?;
         mend::make(&desk, mend, &on).await.map_err(|error| format!("cannot {mend}: {error}"))?;
     }
     complain(&format!("Mended: {}. Found all the same: {}.\n", mends.len(), report.left()));

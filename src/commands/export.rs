@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::desk::{Desk, each};
+use super::table::printable;
 use super::{Done, Error, complain, print};
 use crate::config::Platform;
 use crate::config::life::{ExportFlags, ManifestFormat};
@@ -16,7 +17,8 @@ pub(super) async fn run(flags: &ExportFlags, platform: &Platform) -> Result<Done
     let mut note = |record: RecordName, taken: Result<(), String>| {
         if let Err(reason) = taken {
             left_out += 1;
-            complain(&format!("left out: {record}: {reason}\n"));
+            complain(&printable(&format!("left out: {record}: {reason}")));
+            complain("\n");
         }
     };
     let store = &desk.store;

@@ -27,7 +27,7 @@ use crate::config::life::{
 };
 use crate::environment::System;
 use crate::key_life::{self, Remark, State, Terms};
-use crate::key_store::{IntegrationKeyRow, NewIntegrationKey};
+use crate::key_store::{IntegrationKeyRow, NewIntegrationKey, Validity};
 
 /// The longest line of a recipient is 200 bytes; what is longer is something else.
 const MAX_LINE_BYTES: u64 = 4096;
@@ -142,8 +142,12 @@ async fn create(flags: &IntegrationKeyCreateFlags, platform: &Platform) -> Resul
     }
     desk.store.commit(&planned.change).await?;
     remind_of_expiry(planned.ends_at);
-    let shown =
-        Created { record: &record, terms: &terms, api_key: Some(key.reveal()), replaces: None };
+    let shown = Created {
+        record: &record,
+        validity: planned.new_key,
+        api_key: Some(key.reveal()),
+        replaces: None,
+    };
     show_once(&shown.render(flags.change.read.output, desk.now))?;
     Ok(Done::All)
 }
@@ -174,7 +178,8 @@ async fn import(flags: &IntegrationKeyImportFlags, platform: &Platform) -> Resul
     }
     desk.store.commit(&planned.change).await?;
     remind_of_expiry(planned.ends_at);
-    let shown = Created { record: &record, terms: &terms, api_key: None, replaces: None };
+    let shown =
+        Created { record: &record, validity: planned.new_key, api_key: None, replaces: None };
     print(&shown.render(flags.change.read.output, desk.now))?;
     Ok(Done::All)
 }
@@ -238,7 +243,7 @@ pub(super) fn remind_of_expiry(ends_at: Option<Timestamp>) {
 /// A key that was just made; the API key itself only where it is known.
 struct Created<'a> {
     record: &'a NewIntegrationKey,
-    terms: &'a Terms,
+    validity: Validity,
     api_key: Option<SecretString>,
     /// The key that it was made in place of, and when that one ends.
     replaces: Option<(&'a str, Timestamp)>,
@@ -246,7 +251,7 @@ struct Created<'a> {
 
 impl Created<'_> {
     fn render(&self, format: OutputFormat, now: Timestamp) -> String {
-        let Self { record, terms, api_key, replaces } = self;
+        let Self { record, validity, api_key, replaces } = self;
         let api_key = api_key.as_ref().map(ExposeSecret::expose_secret);
         if format == OutputFormat::Json {
             let mut shown = json!({
@@ -255,8 +260,8 @@ impl Created<'_> {
                 "tier": record.tier,
                 "description": record.description.as_str(),
                 "created_at": record.created_at.to_string(),
-                "not_before": time_json(terms.not_before),
-                "expires_at": time_json(terms.expires_at),
+                "not_before": time_json(validity.not_before),
+                "expires_at": time_json(validity.expires_at),
             });
             if let Some((predecessor, ends_at)) = replaces {
                 shown["replaces"] = (*predecessor).into();
@@ -273,8 +278,8 @@ impl Created<'_> {
             ("tier", record.tier.to_string()),
             ("created", time(record.created_at, now)),
         ];
-        lines.extend(terms.not_before.map(|at| ("not before", time(at, now))));
-        lines.extend(terms.expires_at.map(|at| ("expires", time(at, now))));
+        lines.extend(validity.not_before.map(|at| ("not before", time(at, now))));
+        lines.extend(validity.expires_at.map(|at| ("expires", time(at, now))));
         if let Some((predecessor, ends_at)) = replaces {
             lines.push(("replaces", (*predecessor).to_owned()));
             lines.push(("which ends", time(*ends_at, now)));

@@ -25,8 +25,8 @@ use crate::config::life::{
     OrganizationKeyCommand, OrganizationKeyCreateFlags, OrganizationKeyListFlags, OutputFormat,
 };
 use crate::environment::System;
-use crate::key_life::{self, State, Terms};
-use crate::key_store::{NewOrganizationKey, OrganizationKeyRow, OrganizationKeysOf};
+use crate::key_life::{self, State};
+use crate::key_store::{NewOrganizationKey, OrganizationKeyRow, OrganizationKeysOf, Validity};
 
 /// As many hex digits of a hash as a table shows; a shorter beginning is enough if it is unique.
 const SHOWN_DIGITS: usize = 16;
@@ -123,7 +123,7 @@ async fn create(flags: &OrganizationKeyCreateFlags, platform: &Platform) -> Resu
     }
     desk.store.commit(&planned.change).await?;
     remind_of_expiry(planned.ends_at);
-    show_once(&created(&record, &terms, None, flags.change.read.output, desk.now))?;
+    show_once(&created(&record, planned.new_key, None, flags.change.read.output, desk.now))?;
     Ok(Done::All)
 }
 
@@ -131,7 +131,7 @@ async fn create(flags: &OrganizationKeyCreateFlags, platform: &Platform) -> Resu
 /// end of that one.
 fn created(
     record: &NewOrganizationKey,
-    terms: &Terms,
+    validity: Validity,
     replaces: Option<(SecretHash, Timestamp)>,
     format: OutputFormat,
     now: Timestamp,
@@ -142,8 +142,8 @@ fn created(
             "organization": record.organization.as_str(),
             "fingerprint": record.key.hash().to_hex(),
             "created_at": record.created_at.to_string(),
-            "not_before": time_json(terms.not_before),
-            "expires_at": time_json(terms.expires_at),
+            "not_before": time_json(validity.not_before),
+            "expires_at": time_json(validity.expires_at),
             "api_key": api_key,
         });
         if let Some((predecessor, ends_at)) = replaces {
@@ -157,8 +157,8 @@ fn created(
         ("fingerprint", record.key.hash().fingerprint()),
         ("created", time(record.created_at, now)),
     ];
-    lines.extend(terms.not_before.map(|at| ("not before", time(at, now))));
-    lines.extend(terms.expires_at.map(|at| ("expires", time(at, now))));
+    lines.extend(validity.not_before.map(|at| ("not before", time(at, now))));
+    lines.extend(validity.expires_at.map(|at| ("expires", time(at, now))));
     if let Some((predecessor, ends_at)) = replaces {
         lines.push(("replaces", predecessor.fingerprint()));
         lines.push(("which ends", time(ends_at, now)));

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::Error;
 use super::desk::show;
 use super::table::{facts, paragraph, time};
+use super::{Error, complain};
 use crate::config::life::OutputFormat;
 use crate::exchange::TokenFamily;
 use crate::key_life::{Assumptions, Receipt};
@@ -24,6 +24,11 @@ pub(super) fn receipt<F: TokenFamily>(
     let assumptions = Assumptions::DEFAULT;
     let receipt = Receipt::of::<F>(revoked_at, now, &assumptions);
     let complete_at = receipt.complete_at();
+    complain(&paragraph(
+        "note: ",
+        "a key that is revoked ends everywhere. One that only expires goes on in the Go service \
+         and in autojoin's own server, until `doctor --fix` ends it there too.",
+    ));
     show(
         format,
         || {

@@ -1,7 +1,8 @@
 //! Tables and times for people: 80 columns, RFC 3339 in UTC with a hint of how far that is.
 //!
-//! Ids and descriptions are other people's text: control characters in them are written as
-//! escapes, so that no name can move the cursor or hide a line.
+//! Ids and descriptions are other people's text: characters in them that control a terminal, or
+//! turn the direction of writing, are written as escapes, so that no name can move the cursor, hide
+//! a line or pose as another.
 
 use jiff::Timestamp;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
@@ -110,13 +111,22 @@ pub(super) fn paragraph(mark: &str, text: &str) -> String {
 /// Text that moves no cursor.
 pub(super) fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut shown, char| {
-        if char.is_control() {
+        if char.is_control() || turns(char) {
             shown.extend(char.escape_default());
         } else {
             shown.push(char);
         }
         shown
     })
+}
+
+/// Whether a character breaks the line, or changes the direction in which it is shown (Unicode,
+/// `Bidi_Control`).
+fn turns(char: char) -> bool {
+    matches!(
+        char,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// A time and how far it is: `2026-11-25T12:00:00Z (in 3 days)`.
@@ -201,6 +211,7 @@ mod tests {
         assert_eq!(table.render(), "A\nx\\u{1b}[2J\\ny\n");
         assert!(!facts([("a", "b\rc".to_owned())]).contains('\r'));
         assert!(!paragraph("", "b\u{9b}c").contains('\u{9b}'));
+        assert_eq!(paragraph("", "a\u{202e}b"), "a\\u{202e}b\n");
     }
 
     #[test]

@@ -91,7 +91,7 @@ fn without_environment(command: clap::Command) -> clap::Command {
 
 impl Exit {
     fn from_line(error: &clap::Error) -> Self {
-        let text = error.render().to_string();
+        let text = without_api_keys(&error.render().to_string());
         match error.kind() {
             ErrorKind::DisplayHelp => Self::Help(text),
             ErrorKind::DisplayVersion => Self::Version(text),
@@ -100,7 +100,8 @@ impl Exit {
     }
 
     fn from_environment(error: &clap::Error) -> Self {
-        Self::Config(format!("in the environment: {}", first_line(&error.render().to_string())))
+        let text = without_api_keys(&error.render().to_string());
+        Self::Config(format!("in the environment: {}", first_line(&text)))
     }
 
     /// The exit code of the process.
@@ -112,6 +113,16 @@ impl Exit {
             Self::Usage(_) => 2,
         }
     }
+}
+
+/// What clap complains about it repeats, and a word in the wrong place can be an API key.
+fn without_api_keys(text: &str) -> String {
+    let mut parts = text.split("mlabk.");
+    let before = parts.next().unwrap_or_default().to_owned();
+    parts.fold(before, |told, part| {
+        let key_ends = part.find(|c: char| c.is_whitespace() || c == '\'').unwrap_or(part.len());
+        told + "mlabk.…" + &part[key_ends..]
+    })
 }
 
 fn first_line(text: &str) -> &str {

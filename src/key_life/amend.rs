@@ -7,7 +7,7 @@ use super::{
     Occasion, Planned, Refused, Remark, Terms, facts_of_a_living_key, first_facts, whole_seconds,
 };
 use crate::key_store::{
-    Change, Description, Facts, IntegrationKeyRow, KeyStatus, NewIntegrationKey, Write,
+    Change, Description, Facts, IntegrationKeyRow, KeyStatus, NewIntegrationKey, Validity, Write,
 };
 
 /// All that a manifest says of a key that goes on.
@@ -61,7 +61,11 @@ pub fn amend_integration_key(
         let amended = IntegrationKeyRow { tier: wish.tier, description, ..row.clone() };
         writes.push(Write::ReplaceIntegrationKey(amended));
     }
-    Ok(Planned { change: Change::new(writes), ends_at: new.expires_at })
+    Ok(Planned {
+        change: Change::new(writes),
+        ends_at: new.expires_at,
+        new_key: Validity::default(),
+    })
 }
 
 /// Gives a key to an integration that is there, or is created by the commit before.
@@ -74,6 +78,7 @@ pub fn create_key_of_integration_at_hand(
     on: &Occasion,
 ) -> Result<Planned, Refused> {
     let facts = Facts { key_hash: Some(key.secret_hash), ..first_facts(terms, on)? };
-    let ends_at = facts.expires_at;
-    Ok(Planned { change: Change::new(creation(key, facts).into()), ends_at })
+    let new_key = facts.validity();
+    let change = Change::new(creation(key, facts).into());
+    Ok(Planned { change, ends_at: new_key.expires_at, new_key })
 }

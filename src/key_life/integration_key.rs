@@ -9,7 +9,7 @@ use super::{
 use crate::api_key::{IntegrationId, KeyId, SecretHash};
 use crate::key_store::{
     Change, Defect, Description, Facts, IntegrationKeyRow, IntegrationRow, KeyStatus,
-    NewIntegration, NewIntegrationKey, Write,
+    NewIntegration, NewIntegrationKey, Validity, Write,
 };
 
 /// The key that is made in place of another: tier and description are that one's.
@@ -29,13 +29,13 @@ pub fn create_integration(
     on: &Occasion,
 ) -> Result<Planned, Refused> {
     let mut writes = vec![Write::InsertIntegration(integration.clone())];
-    let mut ends_at = None;
+    let mut new_key = Validity::default();
     if let Some((key, terms)) = first_key {
         let facts = Facts { key_hash: Some(key.secret_hash), ..first_facts(terms, on)? };
-        ends_at = facts.expires_at;
+        new_key = facts.validity();
         writes.extend(creation(key, facts));
     }
-    Ok(Planned { change: Change::new(writes), ends_at })
+    Ok(Planned { change: Change::new(writes), ends_at: new_key.expires_at, new_key })
 }
 
 /// Gives a key to an integration: one that was generated here, or by its recipient.
@@ -53,8 +53,9 @@ pub fn create_integration_key(
         _ => return Err(Refused::NoSuchIntegration(key.integration_id.as_str().to_owned())),
     }
     let facts = Facts { key_hash: Some(key.secret_hash), ..first_facts(terms, on)? };
-    let ends_at = facts.expires_at;
-    Ok(Planned { change: Change::new(creation(key, facts).into()), ends_at })
+    let new_key = facts.validity();
+    let change = Change::new(creation(key, facts).into());
+    Ok(Planned { change, ends_at: new_key.expires_at, new_key })
 }
 
 /// Makes a successor for a key, which ends after a while or at once.
@@ -92,12 +93,13 @@ pub fn roll_integration_key(
         key_hash: Some(key.secret_hash),
         ..successor_facts(&facts, row.key_id.clone(), terms, on)?
     };
+    let new_key = new_facts.validity();
     let mut writes: Vec<_> = creation(&key, new_facts).into();
     writes.push(facts_of(row, old_facts));
     if ending == Ending::Now {
         writes.push(ended(row));
     }
-    Ok(Planned { change: Change::new(writes), ends_at: Some(end) })
+    Ok(Planned { change: Change::new(writes), ends_at: Some(end), new_key })
 }
 
 /// Sets the moment at which a key ends by itself, earlier or later than before.
@@ -115,7 +117,7 @@ pub fn expire_integration_key(
         return Err(Refused::NotActive(row.status.clone()));
     }
     let ends_at = facts.expires_at;
-    Ok(Planned { change: facts_of(row, facts).into(), ends_at })
+    Ok(Planned { change: facts_of(row, facts).into(), ends_at, new_key: Validity::default() })
 }
 
 /// Ends a key for good, here and in the Go service. What is revoked already stays as it is, and
@@ -133,10 +135,11 @@ pub fn revoke_integration_key(row: &IntegrationKeyRow, reason: &Remark, on: &Occ
         }
     }
     // A record that no reader can load opens nothing, and writing it would lose what it holds.
-    if row.key_status() == KeyStatus::Active && !row.defects.iter().any(Defect::fails_readers) {
+    // Any other status is replaced: what it says is known to whoever wrote it alone.
+    if row.status != KeyStatus::REVOKED && !row.defects.iter().any(Defect::fails_readers) {
         writes.push(ended(row));
     }
-    Planned { change: Change::new(writes), ends_at: Some(at) }
+    Planned { change: Change::new(writes), ends_at: Some(at), new_key: Validity::default() }
 }
 
 pub(super) fn creation(key: &NewIntegrationKey, facts: Facts) -> [Write; 2] {

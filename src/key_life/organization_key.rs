@@ -10,7 +10,8 @@ use super::{
     rolled, successor_facts,
 };
 use crate::key_store::{
-    Change, Facts, FactsState, NewOrganizationKey, OrganizationKeyRow, OrganizationRow, Write,
+    Change, Facts, FactsState, NewOrganizationKey, OrganizationKeyRow, OrganizationRow, Validity,
+    Write,
 };
 
 /// Gives a key to an organization.
@@ -28,8 +29,9 @@ pub fn create_organization_key(
         _ => return Err(Refused::NoSuchOrganization(key.organization.as_str().to_owned())),
     }
     let facts = first_facts(terms, on)?;
-    let ends_at = facts.expires_at;
-    Ok(Planned { change: Change::new(creation(key, facts).into()), ends_at })
+    let new_key = facts.validity();
+    let change = Change::new(creation(key, facts).into());
+    Ok(Planned { change, ends_at: new_key.expires_at, new_key })
 }
 
 /// Makes a successor for a key, which ends after a while or at once.
@@ -57,12 +59,13 @@ pub fn roll_organization_key(
         return Err(Refused::NoSuchOrganization(successor.organization.as_str().to_owned()));
     }
     let new_facts = successor_facts(&facts, row.key_hash.to_hex(), terms, on)?;
+    let new_key = new_facts.validity();
     let mut writes: Vec<_> = creation(successor, new_facts).into();
     writes.push(facts_of(row, old_facts));
     if ending == Ending::Now {
         writes.push(Write::RemoveOrganizationKey(row.clone()));
     }
-    Ok(Planned { change: Change::new(writes), ends_at: Some(end) })
+    Ok(Planned { change: Change::new(writes), ends_at: Some(end), new_key })
 }
 
 /// Sets the moment at which a key ends by itself. Until its records are removed, it goes on
@@ -78,7 +81,7 @@ pub fn expire_organization_key(
     let row = rows.first().ok_or(Refused::NoSuchKey)?;
     let facts = expiring(&known(&row.facts)?, at, on)?;
     let ends_at = facts.expires_at;
-    Ok(Planned { change: facts_of(row, facts).into(), ends_at })
+    Ok(Planned { change: facts_of(row, facts).into(), ends_at, new_key: Validity::default() })
 }
 
 /// Ends a key for good and for everybody. Facts that cannot be read are no obstacle: they are
@@ -101,7 +104,7 @@ pub fn revoke_organization_key(
         None => at = facts.revoked.map_or(at, |revocation| revocation.at),
     }
     writes.extend(rows.iter().cloned().map(Write::RemoveOrganizationKey));
-    Ok(Planned { change: Change::new(writes), ends_at: Some(at) })
+    Ok(Planned { change: Change::new(writes), ends_at: Some(at), new_key: Validity::default() })
 }
 
 fn creation(key: &NewOrganizationKey, facts: Facts) -> [Write; 2] {

@@ -170,6 +170,20 @@ fn an_unknown_store_is_wrong_usage() {
 }
 
 #[test]
+fn an_api_key_in_the_wrong_place_is_not_repeated() {
+    let key = "mlabk.cii_acme.ki_1.the-secret";
+    for refused in [
+        run(&["integration-key", "list", key], &[]),
+        run(&["integration-key", "list", "-output", key], &[]),
+        run(&[], &[("PORT", key)]),
+    ] {
+        assert!(!refused.status.success());
+        assert!(refused.stderr.contains("mlabk.…"), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("the-secret"), "{}", refused.stderr);
+    }
+}
+
+#[test]
 fn the_version_is_printed() {
     let printed = run(&["--version"], &[]);
     assert!(printed.status.success());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use serde_json::Value;
+use token_exchange::doctor::Code;
 use token_exchange::environment::System;
 use token_exchange::exchange::{Autojoin, Integration, Refusal};
 use token_exchange::signer::{KeyFile, Signer};
@@ -17,6 +18,7 @@ use crate::support::golden;
 use crate::support::service::Launch;
 
 const README: &str = include_str!("../../README.md");
+const RECORDS: &str = include_str!("../../docs/records.md");
 const ARCHITECTURE: &str = include_str!("../../docs/architecture.md");
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -174,6 +176,16 @@ fn every_reason_to_refuse_a_request_is_in_the_table_of_errors() {
         }
     }
     assert!(reasons > 10, "the reasons have moved");
+}
+
+/// Programs go by them: whoever renames one has to do it here, too, and sees what that breaks.
+#[test]
+fn the_table_of_findings_has_every_code_of_the_doctor_and_no_other() {
+    let table = section(RECORDS, "## What the doctor finds");
+    let written: Vec<_> =
+        rows(table).skip(1).map(|cells| cells[0].trim_matches('`').to_owned()).collect();
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str().to_owned()).collect();
+    assert_eq!(written, codes);
 }
 
 #[test]

@@ -13,8 +13,8 @@ use token_exchange::api_key::{IntegrationApiKey, OrganizationApiKey, Organizatio
 use token_exchange::environment::System;
 use token_exchange::exchange::{Autojoin, Integration};
 use token_exchange::key_life::{
-    self, Assumptions, Author, Ending, IntegrationKeySuccessor, Occasion, Planned, Receipt,
-    Refused, Remark, State, Terms,
+    self, Amendment, Assumptions, Author, Ending, IntegrationKeySuccessor, Occasion, Planned,
+    Receipt, Refused, Remark, State, Terms,
 };
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{
@@ -184,6 +184,12 @@ fn a_key_is_revoked_once_and_stays_as_it_was_revoked() {
         revoke(&active).change.writes(),
         [Write::ReplaceIntegrationKey(row)] if row.status == KeyStatus::REVOKED
     ));
+    // A status that nobody knows may mean to somebody that the key is to come back.
+    let odd = IntegrationKeyRow { status: "disabled".to_owned(), ..active.clone() };
+    assert!(matches!(
+        revoke(&odd).change.writes(),
+        [Write::ReplaceIntegrationKey(row)] if row.status == KeyStatus::REVOKED
+    ));
     // One that never could be used is marked all the same.
     let dead = IntegrationKeyRow { key_hash: "none".to_owned(), ..active };
     assert!(matches!(revoke(&dead).change.writes(), [Write::ReplaceIntegrationKey(_)]));
@@ -219,6 +225,35 @@ fn a_key_of_an_organization_is_rolled_expired_and_revoked_by_its_facts() {
     let shared = [old, old].concat();
     let refused = roll(&shared, Ending::Now).unwrap_err();
     assert_eq!(refused, Refused::Shared("mlab, mlab".to_owned()));
+}
+
+#[test]
+fn a_manifest_gives_no_key_that_has_ended_another_end() {
+    let world = World::new();
+    let end = time("2026-12-01T00:00:00Z");
+    let row = world.key("ki_1", &Terms { expires_at: Some(end), ..Terms::default() });
+    for expires_at in [None, Some(time("2027-12-01T00:00:00Z"))] {
+        let wish = Amendment {
+            tier: row.tier,
+            description: Description::default(),
+            not_before: None,
+            expires_at,
+            note: None,
+        };
+        let on = at("2026-12-01T00:00:00Z");
+        let refused = key_life::amend_integration_key(&row, &wish, &on).unwrap_err();
+        assert_eq!(refused, Refused::Expired(end));
+    }
+}
+
+#[test]
+fn the_successor_of_an_organizations_key_is_its_own() {
+    let world = World::new();
+    let rows = world.organization_key("old");
+    let other = new_organization_key("zoo", "new");
+    let roll =
+        key_life::roll_organization_key(&rows, &other, &Terms::default(), Ending::Now, &at(NOON));
+    assert_eq!(roll.unwrap_err(), Refused::NoSuchOrganization("zoo".to_owned()));
 }
 
 #[test]

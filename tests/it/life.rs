@@ -7,3 +7,4 @@ mod refusals;
 mod scale;
 mod scene;
 mod script;
+mod terminal;

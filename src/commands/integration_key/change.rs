@@ -9,14 +9,14 @@ use crate::commands::consent::{Consent, ask};
 use crate::commands::create::show_once;
 use crate::commands::desk::{Desk, show};
 use crate::commands::receipt::receipt;
-use crate::commands::table::{facts, time, whole_seconds};
+use crate::commands::table::{facts, paragraph, time, whole_seconds};
 use crate::commands::{Done, Error, complain};
 use crate::config::Platform;
 use crate::config::life::{
     IntegrationKeyExpireFlags, IntegrationKeyRevokeFlags, IntegrationKeyRollFlags, OverlapFlags,
 };
 use crate::exchange::Integration;
-use crate::key_life::{self, Ending, IntegrationKeySuccessor, Terms};
+use crate::key_life::{self, Ending, IntegrationKeySuccessor, Occasion, Terms};
 use crate::key_store::{Description, NewIntegrationKey};
 
 pub(super) async fn roll(
@@ -35,7 +35,8 @@ pub(super) async fn roll(
     let row = read(&desk, &flags.key).await?;
     let new =
         IntegrationKeySuccessor { key_id: line.key_id().clone(), secret_hash: line.secret_hash() };
-    let planned = key_life::roll_integration_key(&row, &new, &terms, ending, &on)?;
+    let plan = |on: &Occasion| key_life::roll_integration_key(&row, &new, &terms, ending, on);
+    let planned = plan(&on)?;
     let old = format!("key {} of integration {}", row.key_id, row.integration_id);
     let will = [
         format!("create key {} with the same tier and description", line.key_id()),
@@ -44,19 +45,21 @@ pub(super) async fn roll(
     if ask(&flags.change, &will)? == Consent::DryRun {
         return Ok(Done::Found);
     }
+    let on = Desk::occasion_of_writing(&flags.change, platform)?;
+    let planned = plan(&on)?;
     desk.store.commit(&planned.change).await?;
     if ending != Ending::Now || terms.expires_at.is_some() {
         remind_of_expiry(planned.ends_at);
     }
     let description = Description::parse(&row.description).unwrap_or_default();
-    let record = NewIntegrationKey::imported(&line, description, row.tier, desk.now);
+    let record = NewIntegrationKey::imported(&line, description, row.tier, on.at);
     let shown = Created {
         record: &record,
-        terms: &terms,
+        validity: planned.new_key,
         api_key: key.as_ref().map(IntegrationApiKey::reveal),
         replaces: planned.ends_at.map(|end| (row.key_id.as_str(), end)),
     };
-    show_once(&shown.render(flags.change.read.output, desk.now))?;
+    show_once(&shown.render(flags.change.read.output, on.at))?;
     Ok(Done::All)
 }
 
@@ -68,18 +71,21 @@ pub(super) async fn revoke(
     let desk = Desk::open(&flags.change.read.store, platform)?;
     let on = desk.occasion(&flags.change, platform)?;
     let row = read(&desk, &flags.key).await?;
-    let planned = key_life::revoke_integration_key(&row, &reason, &on);
+    let plan = |on: &Occasion| key_life::revoke_integration_key(&row, &reason, on);
+    let planned = plan(&on);
     let name = format!("key {} of integration {}", row.key_id, row.integration_id);
-    let mut revoked_at = desk.now;
+    let mut revoked_at = planned.ends_at.unwrap_or(on.at);
     if planned.change.writes().is_empty() {
-        revoked_at = planned.ends_at.unwrap_or(desk.now);
-        complain(&format!("{name} is revoked already; nothing was changed.\n"));
+        complain(&paragraph("", &format!("{name} is revoked already; nothing was changed.")));
     } else {
         let will = format!("revoke {name}, here and in the Go service, at once and for good");
         if ask(&flags.change, &[will])? == Consent::DryRun {
             return Ok(Done::Found);
         }
-        desk.store.commit(&planned.change).await?;
+        // Where the record alone is written, the facts are older: the receipt counts from now.
+        let on = Desk::occasion_of_writing(&flags.change, platform)?;
+        revoked_at = on.at;
+        desk.store.commit(&plan(&on).change).await?;
     }
     let known = row.facts_in_force().and_then(|facts| facts.revoked.clone());
     let reason = known.map_or(flags.reason.clone(), |revoked| revoked.reason);

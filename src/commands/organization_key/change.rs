@@ -10,7 +10,7 @@ use crate::commands::desk::{Desk, all, each, show};
 use crate::commands::integration_key::{end_in_words, ending, remark, remind_of_expiry};
 use crate::commands::organization::organization_name;
 use crate::commands::receipt::receipt;
-use crate::commands::table::{facts, time};
+use crate::commands::table::{facts, paragraph, time};
 use crate::commands::{Done, Error, complain};
 use crate::config::Platform;
 use crate::config::life::{
@@ -37,7 +37,7 @@ pub(super) async fn roll(
         ..Terms::default()
     };
     let rows = read(&desk, &flags.key).await?.ok_or_else(|| no_such_key(&flags.key))?;
-    let successor = NewOrganizationKey {
+    let mut successor = NewOrganizationKey {
         organization: organization_name(&flags.key.organization)?,
         key: OrganizationApiKey::generate(&System)?,
         created_at: desk.now,
@@ -48,12 +48,15 @@ pub(super) async fn roll(
     if ask(&flags.change, &will)? == Consent::DryRun {
         return Ok(Done::Found);
     }
+    let on = Desk::occasion_of_writing(&flags.change, platform)?;
+    successor.created_at = on.at;
+    let planned = key_life::roll_organization_key(&rows, &successor, &terms, ending, &on)?;
     desk.store.commit(&planned.change).await?;
     if ending != Ending::Now || terms.expires_at.is_some() {
         remind_of_expiry(planned.ends_at);
     }
     let replaces = planned.ends_at.map(|end| (rows[0].key_hash, end));
-    show_once(&created(&successor, &terms, replaces, flags.change.read.output, desk.now))?;
+    show_once(&created(&successor, planned.new_key, replaces, flags.change.read.output, on.at))?;
     Ok(Done::All)
 }
 
@@ -63,11 +66,9 @@ pub(super) async fn revoke(
 ) -> Result<Done, Error> {
     let reason = remark("--reason", &flags.reason)?;
     let desk = Desk::open(&flags.change.read.store, platform)?;
-    let on = desk.occasion(&flags.change, platform)?;
     let Some(rows) = read(&desk, &flags.key).await? else {
         return revoked_already(&desk, flags).await;
     };
-    let planned = key_life::revoke_organization_key(&rows, &reason, &on)?;
     let holders: Vec<_> = rows.iter().map(|row| row.organization.as_str()).collect();
     let will = format!(
         "delete key {} of organization {}, here and in autojoin, at once and for good; its facts \
@@ -78,6 +79,8 @@ pub(super) async fn revoke(
     if ask(&flags.change, &[will])? == Consent::DryRun {
         return Ok(Done::Found);
     }
+    let on = Desk::occasion_of_writing(&flags.change, platform)?;
+    let planned = key_life::revoke_organization_key(&rows, &reason, &on)?;
     desk.store.commit(&planned.change).await?;
     let fingerprint = rows[0].key_hash.to_hex();
     let named = [
@@ -85,11 +88,12 @@ pub(super) async fn revoke(
         ("fingerprint", fingerprint.as_str()),
         ("reason", flags.reason.as_str()),
     ];
-    receipt::<Autojoin>(flags.change.read.output, &named, desk.now)?;
+    receipt::<Autojoin>(flags.change.read.output, &named, on.at)?;
     Ok(Done::All)
 }
 
-/// The record of a revoked key is gone: the facts alone remember it, and not whose it was.
+/// The record of a revoked key is gone: the facts alone remember it, and not whose it was. So the
+/// operator is told which key it is: a short beginning may be that of somebody else's.
 async fn revoked_already(desk: &Desk, flags: &OrganizationKeyRevokeFlags) -> Result<Done, Error> {
     let mut found: Vec<OrganizationKeyFactsRow> = Vec::new();
     each(
@@ -104,9 +108,14 @@ async fn revoked_already(desk: &Desk, flags: &OrganizationKeyRevokeFlags) -> Res
     let [row] = &found[..] else { return Err(no_such_key(&flags.key)) };
     let revoked = row.facts.readable().and_then(|stored| stored.facts.revoked.as_ref());
     let revoked = revoked.ok_or_else(|| no_such_key(&flags.key))?;
-    complain(&format!(
-        "key {} is revoked already; nothing was changed.\n",
-        row.key_hash.chars().take(super::SHOWN_DIGITS).collect::<String>()
+    complain(&paragraph(
+        "",
+        &format!(
+            "organization {} has no such key. Key {}, of whatever organization, is revoked already; \
+             nothing was changed.",
+            flags.key.organization,
+            row.key_hash.chars().take(super::SHOWN_DIGITS).collect::<String>()
+        ),
     ));
     let named = [("fingerprint", row.key_hash.as_str()), ("reason", revoked.reason.as_str())];
     receipt::<Autojoin>(flags.change.read.output, &named, revoked.at)?;

@@ -243,7 +243,7 @@ fn what_somebody_did_to_the_file_is_found_on_sqlite() {
     scene.done(&["doctor", "--fix", "--yes"]);
     edit("UPDATE integration_keys SET status = 'stopped'");
     assert_eq!(codes(&scene), ["unknown-status"]);
-    edit("UPDATE integration_keys SET secret_hash = upper(secret_hash), status = 'revoked'");
+    edit("UPDATE integration_keys SET secret_hash = upper(secret_hash), status = 'active'");
     assert_eq!(codes(&scene), ["facts-of-another-hash", "malformed-hash"]);
     edit("DELETE FROM integration_keys");
     assert_eq!(codes(&scene), ["facts-without-record"]);
@@ -253,6 +253,28 @@ fn what_somebody_did_to_the_file_is_found_on_sqlite() {
     assert_eq!(codes(&scene), ["orphan"]);
     check(&scene, &key, Accepted::Everywhere);
     scene.done(&["doctor", "--fix", "--yes"]);
+    assert_eq!(codes(&scene), Vec::<String>::new());
+}
+
+#[test]
+fn what_the_remedy_was_applied_to_is_found_no_more() {
+    let scene = Scene::on_sqlite().unwrap();
+    scene.done(&["integration", "create", "--integration-id=acme"]);
+    let keys = ["--key-id=ki_hash", "--key-id=ki_status"];
+    for key in keys {
+        scene.done(&["integration-key", "create", "--integration-id=acme", key]);
+    }
+    let file = Connection::open(scene.folder.path().join("keys.db")).unwrap();
+    file.execute_batch(
+        "UPDATE integration_keys SET secret_hash = 'ABC' WHERE key_id = 'ki_hash';
+         UPDATE integration_keys SET status = 'disabled' WHERE key_id = 'ki_status'",
+    )
+    .unwrap();
+    assert_eq!(codes(&scene), ["facts-of-another-hash", "malformed-hash", "unknown-status"]);
+    for key in keys {
+        let revoke = ["integration-key", "revoke", "--integration-id=acme", "--yes", "--reason=x"];
+        scene.done(&[&revoke[..], &[key]].concat());
+    }
     assert_eq!(codes(&scene), Vec::<String>::new());
 }
 

@@ -101,6 +101,9 @@ fn a_difference_is_shown_as_a_person_reads_it_and_is_exit_code_3() {
     let asked = scene.operator.run(&["apply", file.to_str().unwrap()]);
     assert_eq!(asked.status.code(), Some(1));
     assert!(asked.stderr.contains("say --yes"), "{}", asked.stderr);
+    for action in ["create key ki_new of integration acme", "change organization mlab"] {
+        assert!(asked.stderr.contains(&format!("\n  - {action}")), "{}", asked.stderr);
+    }
     assert_eq!(scene.done(&["export"]).stdout, before);
 }
 

@@ -1,5 +1,7 @@
 //! What operators see: words, widths, forms and exit codes; and what they never see.
 
+use serde_json::Value;
+
 use super::scene::Scene;
 use crate::support::service::Launch;
 
@@ -193,4 +195,50 @@ fn completions_know_every_command_in_every_shell() {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
+}
+
+#[test]
+fn what_is_printed_of_a_new_key_is_what_stands_in_the_store() {
+    let scene = Scene::on_sqlite().unwrap();
+    scene.done(&["integration", "create", "--integration-id=acme"]);
+    scene.done(&["organization", "create", "--organization=mlab"]);
+    let is_stored = |made: &Value, list: &str, id: &str| {
+        let listed = scene.json(&[list, "list"]);
+        let stored = listed.as_array().unwrap().iter().find(|key| key[id] == made[id]).unwrap();
+        for fact in ["created_at", "not_before", "expires_at"] {
+            assert_eq!(made[fact], stored[fact], "{made}\n{stored}");
+        }
+        assert!(made["not_before"].is_string(), "{made}");
+    };
+    let waiting = ["--not-before=1h", "--expires=90d"];
+    let create = ["integration-key", "create", "--integration-id=acme", "--key-id=ki_a"];
+    let made = scene.json(&[&create[..], &waiting].concat());
+    is_stored(&made, "integration-key", "key_id");
+    // It waits as long as the one that it replaces.
+    let roll = ["integration-key", "roll", "--integration-id=acme", "--key-id=ki_a", "--yes"];
+    is_stored(&scene.json(&[&roll[..], &["--expires=9d"]].concat()), "integration-key", "key_id");
+
+    let organization = ["--organization=mlab"];
+    let create = [&["organization-key", "create"], &organization[..], &waiting].concat();
+    let made = scene.json(&create);
+    is_stored(&made, "organization-key", "fingerprint");
+    let name = format!("--fingerprint={}", made["fingerprint"].as_str().unwrap());
+    let roll = [&["organization-key", "roll", "--yes", &name], &organization[..]].concat();
+    is_stored(&scene.json(&roll), "organization-key", "fingerprint");
+}
+
+#[test]
+fn a_receipt_says_what_a_revocation_is_more_than_an_expiry() {
+    let scene = Scene::on_sqlite().unwrap();
+    scene.done(&["organization", "create", "--organization=mlab"]);
+    let made = scene.json(&["organization-key", "create", "--organization=mlab"]);
+    let name = format!("--fingerprint={}", made["fingerprint"].as_str().unwrap());
+    let revoke = ["organization-key", "revoke", "--reason=left", "--yes", &name];
+    let receipt = scene.done(&[&revoke[..], &["--organization=mlab"]].concat());
+    assert!(receipt.stderr.contains("One that only expires goes on"), "{}", receipt.stderr);
+    assert!(receipt.stdout.contains("The last token signed for it ends by "), "{}", receipt.stdout);
+
+    // Whose it was is not kept, and a name that is wrong is not taken for right.
+    let again = scene.done(&[&revoke[..], &["--organization=other"]].concat());
+    assert!(again.stderr.contains("organization other has no such key"), "{}", again.stderr);
 }

@@ -1,5 +1,7 @@
 //! What is not done, and why: each refusal says its reason, and changes nothing.
 
+use rusqlite::Connection;
+
 use super::scene::Scene;
 
 struct Desk {
@@ -188,5 +190,29 @@ fn wrong_usage_is_exit_code_2() {
     for words in [&["completions", "tcsh"][..], &["apply"], &["integration", "lst"]] {
         let finished = scene.operator.run(words);
         assert_eq!(finished.status.code(), Some(2), "{words:?}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_name_in_an_error_moves_no_cursor() {
+    let scene = Scene::on_sqlite().unwrap();
+    let words = ["integration", "show", "--integration-id=a\u{1b}[2J\nb"];
+    let finished = scene.operator.run(&words);
+    assert_eq!(finished.status.code(), Some(1));
+    assert_eq!(finished.stderr, "error: there is no integration a\\u{1b}[2J\\nb\n");
+
+    // One that no manifest can name is left out, and said to be.
+    scene.done(&["integration", "create", "--integration-id=acme"]);
+    scene.done(&["integration-key", "create", "--integration-id=acme", "--key-id=ki_\u{1b}c"]);
+    let file = Connection::open(scene.folder.path().join("keys.db")).unwrap();
+    file.execute("UPDATE integration_keys SET secret_hash = 'ABC'", []).unwrap();
+    let finished = scene.done(&["export"]);
+    assert!(finished.stderr.contains("left out: key ki_\\u{1b}c of"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains('\u{1b}'), "{:?}", finished.stderr);
+
+    let revoke = ["integration-key", "revoke", "--integration-id=acme", "--key-id=ki_\u{1b}c"];
+    for _ in 0..2 {
+        let finished = scene.done(&[&revoke[..], &["--reason=x", "--yes"]].concat());
+        assert!(!finished.stderr.contains('\u{1b}'), "{:?}", finished.stderr);
     }
 }

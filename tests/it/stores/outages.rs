@@ -1,5 +1,6 @@
 //! What Datastore may fail at, and that none of it is ever taken for an absence.
 
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use gcloud_sdk::google::datastore::v1::query_result_batch::MoreResultsType;
@@ -176,6 +177,36 @@ async fn a_query_that_does_not_say_whether_it_is_finished_is_unavailable() {
         let store = connect(&server.address(), "project");
         store.organization_key(&organization_key(ORGANIZATION_KEY)).await.unwrap_err();
     }
+}
+
+#[tokio::test]
+async fn a_key_of_an_integration_and_its_facts_are_read_by_one_lookup() {
+    let server = StandIn::start(|_, call| missing(call)).await;
+    ask_integration_key(&connect(&server.address(), "project")).await.unwrap();
+    let [call] = &server.calls()[..] else { panic!("{:?}", server.calls()) };
+    assert_eq!(call.message::<LookupRequest>().keys.len(), 2);
+}
+
+/// Each question is answered only once the other has been asked, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_facts_of_an_organization_key_are_looked_up_while_the_query_runs() {
+    let asked = (Mutex::new(0), Condvar::new());
+    let server = StandIn::start(move |_, call| {
+        let (count, both) = &asked;
+        let mut count = count.lock().unwrap();
+        *count += 1;
+        both.notify_all();
+        drop(both.wait_timeout_while(count, ANSWER_WITHIN, |count| *count < 2).unwrap());
+        match call.method.as_str() {
+            "RunQuery" => batch(MoreResultsType::NoMoreResults, b""),
+            _ => missing(call),
+        }
+    })
+    .await;
+    let store = connect(&server.address(), "project");
+    let answer = store.organization_key(&organization_key(ORGANIZATION_KEY)).await;
+    assert_eq!(answer.unwrap(), Answer::Absent);
+    assert_eq!(server.calls().len(), 2);
 }
 
 #[tokio::test]

@@ -11,4 +11,5 @@ pub mod operator;
 pub mod service;
 pub mod skip;
 pub mod stand_in;
+pub mod terminal;
 pub mod token;

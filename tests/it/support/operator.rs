@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::http_client::{Answer, Request};
 use super::service::{Finished, Launch, Service};
+use super::terminal::Person;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -36,6 +37,12 @@ impl Operator {
     pub fn run(&self, words: &[&str]) -> Finished {
         let launch = words.iter().fold(Launch::token_exchange(), |launch, word| launch.arg(word));
         self.on_store(launch).run(WITHIN)
+    }
+
+    /// Runs a command at a terminal, where a person can answer it.
+    pub fn at_a_terminal(&self, words: &[&str]) -> Person {
+        let launch = words.iter().fold(Launch::token_exchange(), |launch, word| launch.arg(word));
+        Person::runs(self.on_store(launch))
     }
 
     /// Runs a command that has to succeed, and reads the JSON that it prints.

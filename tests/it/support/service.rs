@@ -79,6 +79,11 @@ impl Launch {
         self
     }
 
+    /// For who wants other pipes; standard output is one.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts the process and goes on.
     pub fn spawn(mut self) -> Process {
         let mut child = self.command.spawn().expect("the binary runs");
