@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use token_exchange::api_key::{
     IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
 };
-use token_exchange::environment::{Clock, System, UnixSeconds};
+use token_exchange::environment::{Clock, Moment, System, UnixSeconds};
 use token_exchange::exchange::{
     Exchange, ExchangeError, Integration, NoToken, Refusal, TokenFamily,
 };
@@ -22,6 +22,7 @@ use token_exchange::key_store::{
 };
 use token_exchange::signer::{KeyFile, Signer};
 
+use crate::support::clock::moment_at;
 use crate::support::emulator::{self, unique_project};
 use crate::support::http_client::Request;
 use crate::support::operator::Operator;
@@ -199,8 +200,9 @@ impl From<[UnixSeconds; 2]> for Times {
 }
 
 impl Clock for Times {
-    fn now(&self) -> UnixSeconds {
-        *self.times.get(self.looks.fetch_add(1, Ordering::SeqCst)).expect("nobody looks again")
+    fn moment(&self) -> Moment {
+        let time = self.times.get(self.looks.fetch_add(1, Ordering::SeqCst));
+        moment_at(*time.expect("nobody looks again"))
     }
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use token_exchange::api_key::{IntegrationApiKey, OrganizationApiKey, OrganizationName};
-use token_exchange::environment::{Clock, Random, System, UnixSeconds};
+use token_exchange::environment::{Clock, Moment, Random, System, UnixSeconds};
 use token_exchange::exchange::{Autojoin, Exchange, Integration};
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{
@@ -17,6 +17,7 @@ use token_exchange::key_store::{
 use token_exchange::signer::{KeyFile, Signer};
 use uuid::Uuid;
 
+use crate::support::clock::moment_at;
 use crate::support::golden;
 
 #[derive(Deserialize)]
@@ -103,8 +104,8 @@ fn payload(token: &str) -> serde_json::Value {
 struct At(UnixSeconds);
 
 impl Clock for At {
-    fn now(&self) -> UnixSeconds {
-        self.0
+    fn moment(&self) -> Moment {
+        moment_at(self.0)
     }
 }
 

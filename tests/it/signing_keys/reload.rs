@@ -7,11 +7,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use token_exchange::environment::Clock;
+use token_exchange::environment::{Clock, Moment};
 use token_exchange::signer::{InvalidKeySet, KeyFileError, KeySource, Signer};
 use zeroize::Zeroizing;
 
 use super::file::{DAY_ZERO, key, key_from, set};
+
+use crate::support::clock::moment_at;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -25,8 +27,8 @@ impl TestClock {
 }
 
 impl Clock for TestClock {
-    fn now(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+    fn moment(&self) -> Moment {
+        moment_at(self.0.load(Ordering::SeqCst))
     }
 }
 
