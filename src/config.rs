@@ -9,6 +9,7 @@ mod duration;
 mod flags;
 mod go_style;
 pub mod life;
+mod limits;
 mod serve;
 mod signing_key;
 mod store;
@@ -18,6 +19,7 @@ pub use self::command_line::{Exit, Program};
 pub use self::completions::completions;
 pub use self::flags::{Command, CreateIntegrationFlags};
 pub use self::life::OutputFormat;
+pub use self::limits::{LimitsConfig, LimitsFlags};
 pub use self::serve::{ServeConfig, ServeFlags};
 pub use self::signing_key::{
     CheckKeysFlags, ExtractKeyFlags, GenerateKeyFlags, NewKeyFlags, RotateKeysFlags, ShowKeysFlags,

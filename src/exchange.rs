@@ -4,6 +4,7 @@
 //! knows of itself is in its own file below, and a third family is one more such file.
 
 mod autojoin;
+mod door;
 mod integration;
 mod verify;
 
@@ -15,6 +16,8 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 pub use self::autojoin::Autojoin;
+use self::door::Door;
+pub use self::door::{Busy, DoorFigures, Overload};
 pub use self::integration::Integration;
 pub use self::verify::VerifiedKey;
 use crate::api_key::MalformedKey;
@@ -81,6 +84,7 @@ pub struct Exchange {
     signer: Arc<Signer>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    door: Arc<Door>,
 }
 
 /// Why a key got no token: one reader is told by [`NoToken`], the other also by which key it was.
@@ -101,20 +105,17 @@ pub enum NoToken {
     /// It could not be found out whether the key is right.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// The key is right, and its token would have come too late.
-    #[error("the signatures that wait already would take too long")]
-    Busy,
+    /// More is asked for than can be done in time; the key may be right.
+    #[error(transparent)]
+    Busy(#[from] Busy),
     /// The key is right, and there is no token for it all the same.
     #[error(transparent)]
     Failed(ExchangeFailure),
 }
 
-impl From<ExchangeFailure> for NoToken {
-    fn from(failure: ExchangeFailure) -> Self {
-        match failure {
-            ExchangeFailure::Sign(SignError::Busy) => Self::Busy,
-            other => Self::Failed(other),
-        }
+impl From<Busy> for ExchangeError {
+    fn from(busy: Busy) -> Self {
+        Self { key: None, why: busy.into() }
     }
 }
 
@@ -185,7 +186,30 @@ impl Exchange {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { store, signer, clock, random }
+        Self { store, signer, clock, random, door: Arc::default() }
+    }
+
+    /// The same, with room for so many exchanges at once.
+    #[must_use]
+    pub fn at_most(self, in_flight: usize) -> Self {
+        Self { door: Arc::new(Door::for_at_most(in_flight)), ..self }
+    }
+
+    /// Whether one more exchange can be done in time, asked before anything is read of it.
+    ///
+    /// # Errors
+    /// When it cannot; it is counted as refused.
+    pub fn has_room(&self) -> Result<(), ExchangeError> {
+        if self.signer.turns_away() {
+            return Err(self.door.refuse(Overload::StandingQueue).into());
+        }
+        Ok(self.door.has_room()?)
+    }
+
+    /// How many exchanges are under way, and how many were refused for want of time or room.
+    #[must_use]
+    pub fn figures(&self) -> DoorFigures {
+        self.door.figures()
     }
 
     /// Trades one API key for one token.
@@ -196,6 +220,7 @@ impl Exchange {
         &self,
         presented: SecretString,
     ) -> Result<Token, ExchangeError> {
+        let _place = self.door.enter()?;
         let key = F::parse(presented).map_err(|malformed| ExchangeError {
             key: None,
             why: Refusal::from(malformed).into(),
@@ -223,19 +248,22 @@ impl Exchange {
             Answer::Unusable(reason) => return Err(Refusal::Unusable(reason).into()),
         };
         let verified = verify::verify::<F>(key, record, time)?;
-        Ok(self.token_for(&verified, now).await?)
+        let claims = self.claims_of(&verified, now).map_err(NoToken::Failed)?;
+        match self.signer.sign(claims).await {
+            Err(SignError::Busy) => Err(self.door.refuse(Overload::QueueWait).into()),
+            outcome => outcome.map_err(|error| NoToken::Failed(error.into())),
+        }
     }
 
-    async fn token_for<F: TokenFamily>(
+    fn claims_of<F: TokenFamily>(
         &self,
         key: &VerifiedKey<'_, F>,
         now: UnixSeconds,
-    ) -> Result<Token, ExchangeFailure> {
+    ) -> Result<Claims, ExchangeFailure> {
         let mut jti = [0; 16];
         self.random.fill(&mut jti)?;
         let jti = uuid::Builder::from_random_bytes(jti).into_uuid();
-        let claims = Claims::of(key, now, jti)?;
-        Ok(self.signer.sign(claims).await?)
+        Ok(Claims::of(key, now, jti)?)
     }
 }
 

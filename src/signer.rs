@@ -7,10 +7,16 @@
 //! key_ring    the keys of an instance: its file, and what the file has lost; all states ahead
 //! reload      looks at the file again when a request needs to know
 //! key_file    the file itself, read and written
+//! pool        threads that sign, and their queue
+//! congestion  whether those who wait form a standing queue
+//! readiness   whether an instance that fails to sign does so again
+//! figures     how the threads do
 //! key_edit    what `signing-key` commands change in a file
 //! ```
 
 mod algorithm;
+mod congestion;
+mod figures;
 pub mod generate;
 mod jwk;
 pub mod key_edit;
@@ -18,42 +24,41 @@ mod key_file;
 mod key_ring;
 mod key_set;
 mod lifetime;
+mod pool;
+mod readiness;
 mod reload;
 
+use std::io;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 
 pub use self::algorithm::Algorithm;
+pub use self::figures::{Histogram, Signatures, SigningFigures};
 pub use self::jwk::{InvalidJwk, NoSignature, SigningKey};
 pub use self::key_file::{KeyFile, KeyFileError};
 pub use self::key_ring::{JwkSet, KeyRing, Rotation, State};
 pub use self::key_set::{InvalidKeySet, KeySet, Member, Turn, Warning};
 pub use self::lifetime::{Lifetime, Revocation, WAITS, Waits};
+use self::pool::Pool;
+pub use self::pool::SigningLimits;
+use self::readiness::Readiness;
 pub use self::reload::KeySource;
 use self::reload::Reload;
 use crate::claims::Claims;
-use crate::environment::{Clock, UnixSeconds};
+use crate::environment::Clock;
 
 /// Signs with the key whose turn it is, by the newest file there is.
 pub struct Signer {
     reload: Arc<Reload>,
     clock: Arc<dyn Clock>,
-    /// One signature at a time for each core: more would only wait for each other, and the
-    /// threads that carry the rest of the service with them.
-    cores: Arc<Semaphore>,
+    pool: Pool,
+    readiness: Readiness,
 }
-
-/// How long a token may wait for its signature to begin. What waits longer is answered late by so
-/// much that its caller is better told to come again.
-const WAIT_FOR_A_CORE: Duration = Duration::from_secs(2);
 
 /// A signed token in compact serialization (RFC 7515, section 3.1). It opens doors: a secret.
 #[derive(Debug)]
@@ -64,10 +69,20 @@ pub struct Token(SecretString);
 pub enum SignError {
     #[error("the signing key failed to sign")]
     Key,
-    #[error("the signatures that wait already would take too long")]
+    /// It waited for its turn until it was too late, or found no room to wait.
+    #[error("the signature did not begin in time")]
     Busy,
     #[error("the thread that signs ended")]
     Ended,
+}
+
+/// Why there is no signer.
+#[derive(Debug, thiserror::Error)]
+pub enum SignerStartError {
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    #[error("no threads that sign can be started: {0}")]
+    Threads(#[from] io::Error),
 }
 
 /// How the signing keys are, for metrics.
@@ -87,18 +102,35 @@ pub struct SignerHealth {
 
 impl Signer {
     /// Reads the signing keys, and reads them again when a request finds the last look older than
-    /// `interval` (whole seconds).
+    /// `interval` (whole seconds). Signs within the usual limits.
     ///
     /// # Errors
-    /// When the keys cannot be read or used.
+    /// When the keys cannot be read or used, or the system gives no threads.
     pub fn start(
         source: Arc<dyn KeySource>,
         interval: Duration,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, KeyFileError> {
+    ) -> Result<Self, SignerStartError> {
+        Self::start_within(SigningLimits::default(), source, interval, clock)
+    }
+
+    /// The same, within limits of the caller's.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn start_within(
+        limits: SigningLimits,
+        source: Arc<dyn KeySource>,
+        interval: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, SignerStartError> {
         let reload = Arc::new(Reload::start(source, interval, Arc::clone(&clock))?);
-        let cores = available_parallelism().map_or(1, usize::from);
-        Ok(Self { reload, clock, cores: Arc::new(Semaphore::new(cores)) })
+        let (keys, time) = (Arc::clone(&reload), Arc::clone(&clock));
+        let pool = Pool::start(
+            limits,
+            Box::new(move || Arc::clone(keys.ring().load().at(time.now()).signing_key())),
+        )?;
+        Ok(Self { reload, clock, pool, readiness: Readiness::default() })
     }
 
     /// Reads the signing keys again, at once. If they cannot be used, the last good ones stay.
@@ -112,24 +144,34 @@ impl Signer {
         self.ring().load().at(self.clock.now()).jwk_set().clone()
     }
 
-    /// Signs, off the async runtime: an RSA signature holds a core for a millisecond.
+    /// Signs on a thread of its own, with the key whose turn it is when the signature begins.
     ///
     /// # Errors
-    /// When the key cannot sign, the runtime ends, or too much waits already.
+    /// When the key cannot sign, the thread panics, or too much waits already.
     pub async fn sign(&self, claims: Claims) -> Result<Token, SignError> {
         self.reload.be_fresh().await;
-        let core = timeout(WAIT_FOR_A_CORE, Arc::clone(&self.cores).acquire_owned())
-            .await
-            .map_err(|_| SignError::Busy)?
-            .map_err(|_| SignError::Ended)?;
-        let (ring, now) = (self.ring().load_full(), self.clock.now());
-        tokio::task::spawn_blocking(move || {
-            // Given back by the thread: a caller that leaves does not end the signature.
-            let _core = core;
-            sign(&ring, now, &claims)
-        })
-        .await
-        .map_err(|_| SignError::Ended)?
+        self.pool.sign(claims).await
+    }
+
+    /// Whether one who came now would wait for a signature for too long.
+    #[must_use]
+    pub fn turns_away(&self) -> bool {
+        self.pool.turns_away()
+    }
+
+    /// Whether signing works. Where it failed the last time nobody may ask for a signature any
+    /// more, so one is made and verified here, once a second at most.
+    pub async fn is_ready(&self) -> bool {
+        if !self.pool.is_failing() {
+            return true;
+        }
+        self.readiness.may_try(std::time::Instant::now()) && self.pool.try_out().await.is_ok()
+    }
+
+    /// How the threads that sign do.
+    #[must_use]
+    pub fn figures(&self) -> SigningFigures {
+        self.pool.figures()
     }
 
     /// How the signing keys are at this moment. Reads no file.
@@ -152,16 +194,16 @@ impl Signer {
     }
 }
 
-fn sign(ring: &KeyRing, now: UnixSeconds, claims: &Claims) -> Result<Token, SignError> {
-    let key = ring.at(now).signing_key();
+/// `None` when the key fails to sign.
+fn token(key: &SigningKey, claims: &Claims) -> Option<Token> {
     let mut token = String::with_capacity(1024);
     token.push_str(key.encoded_header());
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(claims.as_json(), &mut token);
-    let signature = key.sign(token.as_bytes()).map_err(|NoSignature| SignError::Key)?;
+    let signature = key.sign(token.as_bytes()).ok()?;
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
-    Ok(Token(SecretString::from(token)))
+    Some(Token(SecretString::from(token)))
 }
 
 impl Token {
@@ -169,28 +211,5 @@ impl Token {
     #[must_use]
     pub fn reveal(&self) -> &SecretString {
         &self.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::environment::System;
-
-    #[tokio::test]
-    async fn what_would_wait_too_long_for_its_signature_is_told_so() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/signing-key.jwk");
-        let source = Arc::new(KeyFile::at(path));
-        let signer = Signer::start(source, Duration::from_secs(30), Arc::new(System)).unwrap();
-        let every_core = u32::try_from(signer.cores.available_permits()).unwrap();
-        let busy = Arc::clone(&signer.cores).acquire_many_owned(every_core).await.unwrap();
-
-        let begun = std::time::Instant::now();
-        let outcome = signer.sign(Claims::for_tests()).await;
-        assert_eq!(outcome.map(drop), Err(SignError::Busy));
-        assert!(begun.elapsed() >= WAIT_FOR_A_CORE);
-
-        drop(busy);
-        assert!(signer.sign(Claims::for_tests()).await.is_ok());
     }
 }

@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
-use crate::config::{Platform, ServeConfig, ServeFlags};
+use crate::config::{LimitsConfig, Platform, ServeConfig, ServeFlags};
 use crate::environment::System;
 use crate::exchange::Exchange;
 use crate::http::server::{self, Drain, Limits, ListenAddress, Listener, Schedule};
@@ -29,6 +29,7 @@ pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
 pub(super) struct Service {
     signer: Arc<Signer>,
     exchange: Exchange,
+    limits: Limits,
 }
 
 impl Service {
@@ -38,12 +39,16 @@ impl Service {
         config: &ServeConfig,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let key_file = Arc::new(config.key_file.clone());
-        let signer = Signer::start(key_file, config.key_reload_interval, Arc::new(System))?;
+        let LimitsConfig { signing, max_in_flight, max_connections } = config.limits;
+        let interval = config.key_reload_interval;
+        let signer = Signer::start_within(signing, key_file, interval, Arc::new(System))?;
         let signer = Arc::new(signer);
         let store: Arc<dyn KeyStore> = config.store.open()?;
         let exchange =
-            Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System));
-        Ok(Self { signer, exchange })
+            Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System))
+                .at_most(max_in_flight);
+        let limits = Limits { connections: max_connections, ..Limits::PRODUCTION };
+        Ok(Self { signer, exchange, limits })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -56,8 +61,10 @@ impl Service {
         }
         let figures = Metrics::new()?;
         figures.watch_signing_keys(Arc::clone(&self.signer))?;
-        let routes = service(&self.exchange, Arc::clone(&self.signer), &figures)?;
+        let port = listeners.service.figures();
+        figures.watch_load(&self.exchange, Arc::clone(&self.signer), port)?;
         let drain = Drain::new(Schedule::PRODUCTION);
+        let routes = service(&self.exchange, Arc::clone(&self.signer), &figures, &drain)?;
         let Signals { terminate, interrupt, hangup } = signals;
         tokio::spawn(drain_on_signal(drain.clone(), terminate, interrupt));
         if let Some(hangup) = hangup {
@@ -70,7 +77,7 @@ impl Service {
             "listening"
         );
         tokio::try_join!(
-            server::serve(listeners.service, routes, Limits::PRODUCTION, drain.clone(), too_late),
+            server::serve(listeners.service, routes, self.limits, drain.clone(), too_late),
             server::serve(listeners.metrics, metrics(figures), Limits::METRICS, drain, too_late),
         )?;
         tracing::info!("ended");

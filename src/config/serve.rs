@@ -9,6 +9,7 @@ use tracing::Level;
 use super::duration::duration;
 use super::flags::log_levels;
 use super::go_style;
+use super::limits::{LimitsConfig, LimitsFlags};
 use super::store::StoreFlags;
 use super::{ConfigError, Platform, StoreConfig};
 use crate::http::server::ListenAddress;
@@ -42,6 +43,8 @@ pub struct ServeFlags {
     #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_levels(), ignore_case = true)]
     pub log_level: String,
     #[command(flatten)]
+    pub limits: LimitsFlags,
+    #[command(flatten)]
     pub store: StoreFlags,
 }
 
@@ -53,6 +56,7 @@ pub struct ServeConfig {
     pub key_file: KeyFile,
     /// In whole seconds.
     pub key_reload_interval: Duration,
+    pub limits: LimitsConfig,
     pub store: StoreConfig,
 }
 
@@ -83,8 +87,9 @@ impl ServeFlags {
                  key would not reach every instance in time",
             ));
         }
+        let limits = self.limits.resolve()?;
         let store = self.store.resolve(platform)?;
-        Ok(ServeConfig { address, metrics_address, key_file, key_reload_interval, store })
+        Ok(ServeConfig { address, metrics_address, key_file, key_reload_interval, limits, store })
     }
 
     /// The level of the log.

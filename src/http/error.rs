@@ -13,13 +13,17 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::request_body::BodyError;
-use crate::exchange::{ExchangeError, NoToken};
+use crate::exchange::{Busy, ExchangeError, NoToken};
 use crate::telemetry::metrics::Metrics;
 
 pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// How long a caller should wait before it tries again: by then one round of retries is over.
 const RETRY_AFTER_SECONDS: Duration = Duration::from_secs(1);
+
+/// The longest that a caller should wait who was turned away in an overload; the shortest is a
+/// second. Those who are turned away one after another are told times in turn.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3);
 
 /// Why a request on a token route gets no token.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +48,8 @@ impl IntoResponse for Rejection {
             }
             Self::Exchange(ExchangeError { why, .. }) => match why {
                 NoToken::Refused(_) => text(StatusCode::UNAUTHORIZED, "Invalid API key\n"),
-                NoToken::Unavailable(_) | NoToken::Busy => unavailable(),
+                NoToken::Unavailable(_) => unavailable(),
+                NoToken::Busy(busy) => overloaded(busy),
                 NoToken::Failed(_) => failed(),
             },
         }
@@ -100,10 +105,23 @@ fn failed() -> Response {
 }
 
 fn unavailable() -> Response {
+    retry_after(RETRY_AFTER_SECONDS.as_secs())
+}
+
+fn overloaded(busy: Busy) -> Response {
+    retry_after(1 + busy.number % LONGEST_RETRY_AFTER.as_secs())
+}
+
+fn retry_after(seconds: u64) -> Response {
     let mut response =
         text(StatusCode::SERVICE_UNAVAILABLE, "Service unavailable, please try again\n");
-    response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS.as_secs().into());
+    response.headers_mut().insert(RETRY_AFTER, seconds.into());
     response
+}
+
+/// The instance is to get no traffic.
+pub(super) fn not_ready(why: &'static str) -> Response {
+    text(StatusCode::SERVICE_UNAVAILABLE, why)
 }
 
 /// What is left of the request is not worth reading.

@@ -12,6 +12,7 @@
 //!       conversation  where the connection stands, and how long it may stay there
 //!       exchange    one request and its answer
 //!       linger      the close that lets the last answer arrive
+//!   figures     how many connections there are
 //! drain         the graceful end, shared by all ports
 //! ```
 
@@ -20,11 +21,13 @@ mod connection;
 mod conversation;
 mod drain;
 mod exchange;
+mod figures;
 mod linger;
 mod listener;
 mod wire;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -32,6 +35,7 @@ use axum::response::Response;
 
 use self::acceptor::Acceptor;
 pub use self::drain::{Drain, Schedule};
+pub use self::figures::PortFigures;
 pub use self::listener::{InvalidListenAddress, ListenAddress, Listener, raise_open_file_limit};
 
 /// How long a connection may take over what it does, and how many there may be.
@@ -84,6 +88,7 @@ struct Rules {
     limits: Limits,
     drain: Drain,
     too_late: fn() -> Response,
+    figures: Arc<PortFigures>,
 }
 
 /// Serves the router until the drain is over: every connection has ended, or its time is up.
@@ -100,6 +105,7 @@ pub async fn serve(
     drain: Drain,
     too_late: fn() -> Response,
 ) -> io::Result<()> {
-    Acceptor::new(listener, router, Rules { limits, drain, too_late })?.run().await;
+    let rules = Rules { limits, drain, too_late, figures: listener.figures() };
+    Acceptor::new(listener, router, rules)?.run().await;
     Ok(())
 }

@@ -12,21 +12,27 @@ use secrecy::ExposeSecret as _;
 
 use super::error::Rejection;
 use super::request_body;
+use super::shed_log::ShedLog;
 use crate::exchange::{Exchange, ExchangeError, NoToken, TokenFamily};
 use crate::signer::Token;
 use crate::telemetry::metrics::FamilyMetrics;
 
 /// `POST /v0/token/…`: `{"api_key":"…"}` in, `{"token":"…"}` and a newline out.
 pub(super) async fn exchange<F: TokenFamily>(
-    State((exchange, metrics)): State<(Exchange, FamilyMetrics)>,
+    State((exchange, metrics, shed)): State<(Exchange, FamilyMetrics, ShedLog)>,
     request: Request,
 ) -> Result<Response, Rejection> {
     let outcome = token::<F>(&exchange, request).await;
     if let Err(rejection) = &outcome {
-        log::<F>(rejection);
-        if let Rejection::Exchange(ExchangeError { why: NoToken::Refused(reason), .. }) = rejection
-        {
-            metrics.count_refusal(reason);
+        match rejection {
+            Rejection::Exchange(ExchangeError { why: NoToken::Busy(busy), .. }) => {
+                shed.count(busy.why);
+            }
+            Rejection::Exchange(ExchangeError { why: NoToken::Refused(reason), .. }) => {
+                metrics.count_refusal(reason);
+                log::<F>(rejection);
+            }
+            _ => log::<F>(rejection),
         }
     }
     outcome.map(|token| granted(&token))
@@ -45,6 +51,7 @@ pub(super) async fn measured(
 }
 
 async fn token<F: TokenFamily>(exchange: &Exchange, request: Request) -> Result<Token, Rejection> {
+    exchange.has_room()?;
     let presented = request_body::api_key(request.into_body()).await?;
     Ok(exchange.exchange::<F>(presented).await?)
 }
@@ -73,9 +80,8 @@ fn log<F: TokenFamily>(rejection: &Rejection) {
         NoToken::Failed(failure) => {
             tracing::error!(family, key, %failure, "no token could be made for a key that is right");
         }
-        NoToken::Busy => {
-            tracing::warn!(family, key, cause = %why, "a key that is right got no token");
-        }
+        // Counted: see `shed_log`.
+        NoToken::Busy(_) => {}
         NoToken::Unavailable(cause) => {
             tracing::warn!(family, key, %cause, "it could not be found out whether a key is right");
         }

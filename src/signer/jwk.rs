@@ -143,12 +143,17 @@ impl SigningKey {
         }
     }
 
-    /// Makes a signature and verifies it with what will be published.
+    /// The key, if it passes the trial.
     pub(super) fn tried(self) -> Result<Self, InvalidJwk> {
+        self.try_out().map(|()| self)
+    }
+
+    /// Makes a signature and verifies it with what is published.
+    pub(super) fn try_out(&self) -> Result<(), InvalidJwk> {
         let message = b"a signature made before the first token depends on it";
         let signature = self.sign(message).map_err(|NoSignature| InvalidJwk::DoesNotVerify)?;
         if self.published_key_verifies(message, &signature) {
-            Ok(self)
+            Ok(())
         } else {
             Err(InvalidJwk::DoesNotVerify)
         }

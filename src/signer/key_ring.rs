@@ -165,7 +165,7 @@ impl State {
 
     /// The key that signs.
     #[must_use]
-    pub fn signing_key(&self) -> &SigningKey {
+    pub fn signing_key(&self) -> &Arc<SigningKey> {
         &self.signing
     }
 

@@ -1,5 +1,7 @@
 //! Metrics in the words of the Go service; dashboards and alerts go on as they are.
 
+mod family;
+mod load;
 mod signing_keys;
 
 use std::sync::Arc;
@@ -11,8 +13,10 @@ use prometheus::{
     TextEncoder,
 };
 
+use self::load::Load;
 use self::signing_keys::SigningKeys;
-use crate::exchange::{Refusal, TokenFamily};
+use crate::exchange::{Exchange, Refusal, TokenFamily};
+use crate::http::server::PortFigures;
 use crate::signer::Signer;
 
 /// Everything that is counted. Clones share the same figures.
@@ -88,6 +92,19 @@ impl Metrics {
     /// When they are on it already, which is a defect.
     pub fn watch_signing_keys(&self, signer: Arc<Signer>) -> prometheus::Result<()> {
         self.registry.register(Box::new(SigningKeys::of(signer)?))
+    }
+
+    /// What there is to do, on the page from now on.
+    ///
+    /// # Errors
+    /// When it is on it already, which is a defect.
+    pub fn watch_load(
+        &self,
+        exchange: &Exchange,
+        signer: Arc<Signer>,
+        port: Arc<PortFigures>,
+    ) -> prometheus::Result<()> {
+        self.registry.register(Box::new(Load::of(exchange.clone(), signer, port)?))
     }
 
     /// Counts a request handler that panicked.

@@ -212,13 +212,14 @@ fn serve(store: Arc<dyn KeyStore>) -> Ports {
     let signer = Arc::new(signer);
     let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));
     let figures = Metrics::new().unwrap();
-    let routes = service(&exchange, signer, &figures).unwrap();
+    let drain = Drain::new(Schedule::PRODUCTION);
+    let routes = service(&exchange, signer, &figures, &drain).unwrap();
     let mut addresses = Vec::new();
     for router in [routes, metrics(figures)] {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         addresses.push(listener.local_addr().unwrap().to_string());
-        let drain = Drain::new(Schedule::PRODUCTION);
-        tokio::spawn(server::serve(listener, router, Limits::PRODUCTION, drain, too_late));
+        let limits = Limits::PRODUCTION;
+        tokio::spawn(server::serve(listener, router, limits, drain.clone(), too_late));
     }
     let metrics = addresses.pop().unwrap();
     Ports { service: addresses.pop().unwrap(), metrics }

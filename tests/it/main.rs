@@ -14,6 +14,7 @@ mod golden_metrics;
 mod interop;
 mod key_life;
 mod life;
+mod limits;
 mod logs;
 mod refusals;
 #[cfg(target_os = "linux")]

@@ -79,11 +79,15 @@ impl Acceptor {
         }
         self.admit_until_quiet(times.schedule.last_arrival, times.deadline()).await;
 
-        let Self { listener, mut tasks, .. } = self;
+        let Self { listener, mut tasks, rules, .. } = self;
         drop(listener);
         let all = async { while tasks.join_next().await.is_some() {} };
         if timeout_at(times.end(), all).await.is_err() {
             tracing::warn!(connections = tasks.len(), "the drain ends before its connections");
+        }
+        let requests = rules.figures.too_late();
+        if requests > 0 {
+            tracing::warn!(requests, "draining: what was not ready in time was refused");
         }
     }
 
@@ -160,6 +164,7 @@ impl Acceptor {
             Arc::clone(&self.rules),
         ));
         self.open.insert(task.id(), conversation);
+        self.rules.figures.count_opened();
     }
 
     /// Ends the connection idle longest; if none is idle, the one that has waited longest for the
@@ -170,8 +175,9 @@ impl Acceptor {
     fn evict_one(&self, may: impl Fn(&Dispensable) -> bool) {
         let ranked = self.open.values().filter_map(|one| Some((one.dispensable()?, one)));
         let eligible = ranked.filter(|(rank, _)| may(rank));
-        if let Some((_, conversation)) = eligible.max_by_key(|(rank, _)| *rank) {
-            conversation.evict();
+        let first = eligible.max_by_key(|(rank, _)| *rank);
+        if first.is_some_and(|(_, conversation)| conversation.evict()) {
+            self.rules.figures.count_evicted();
         }
     }
 
@@ -191,5 +197,6 @@ impl Acceptor {
             }
         };
         self.open.remove(&id);
+        self.rules.figures.count_closed();
     }
 }

@@ -156,14 +156,16 @@ impl Conversation {
         Some(Dispensable { idle, since: Reverse(state.since) })
     }
 
-    /// Ends the connection if it can still be spared.
-    pub(super) fn evict(&self) {
+    /// Ends the connection if it can still be spared; whether it could.
+    pub(super) fn evict(&self) -> bool {
         let mut state = self.state();
-        if matches!(state.phase, Phase::Idle | Phase::Waiting) {
+        let can_go = matches!(state.phase, Phase::Idle | Phase::Waiting);
+        if can_go {
             state.enter(Phase::Evicted);
             drop(state);
             self.wake();
         }
+        can_go
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -65,6 +65,7 @@ impl Future for Handling {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = if self.turn.as_ref().is_some_and(|turn| turn.0.is_too_late()) {
+            self.rules.figures.count_too_late();
             (self.rules.too_late)()
         } else {
             match ready!(Pin::new(&mut self.answer).poll(cx)) {

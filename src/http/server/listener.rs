@@ -4,10 +4,13 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::PortFigures;
 
 /// Connections whose handshake is done and that wait to be accepted. Linux caps it with
 /// `net.core.somaxconn`, which is 4096 by default.
@@ -87,7 +90,10 @@ impl fmt::Display for ListenAddress {
 
 /// An open port. Connections queue up from now on; they are accepted once it is served.
 #[derive(Debug)]
-pub struct Listener(TcpListener);
+pub struct Listener {
+    socket: TcpListener,
+    figures: Arc<PortFigures>,
+}
 
 impl Listener {
     /// Opens the port. A host name is looked up first, which may block.
@@ -113,12 +119,18 @@ impl Listener {
     /// # Errors
     /// When the system does not tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.0.local_addr()
+        self.socket.local_addr()
+    }
+
+    /// What goes on at the port, now and once it is served.
+    #[must_use]
+    pub fn figures(&self) -> Arc<PortFigures> {
+        Arc::clone(&self.figures)
     }
 
     /// Hands the port to the runtime.
     pub(super) fn into_tokio(self) -> io::Result<tokio::net::TcpListener> {
-        tokio::net::TcpListener::from_std(self.0)
+        tokio::net::TcpListener::from_std(self.socket)
     }
 }
 
@@ -132,7 +144,7 @@ fn listen(address: SocketAddr) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    Ok(Listener(socket.into()))
+    Ok(Listener { socket: socket.into(), figures: Arc::default() })
 }
 
 /// Lets no new connection in, but those whose handshake is under way: the kernel drops every

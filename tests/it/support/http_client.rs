@@ -187,6 +187,11 @@ impl Connection {
     pub fn open(address: &str, within: Duration) -> Result<Self, Failure> {
         let address = address.parse().map_err(|_| malformed(address))?;
         let stream = TcpStream::connect_timeout(&address, within).map_err(|_| Failure::Closed)?;
+        Self::over(stream, within)
+    }
+
+    /// A connection that is open already.
+    pub fn over(stream: TcpStream, within: Duration) -> Result<Self, Failure> {
         // The head and the body are two writes.
         stream.set_nodelay(true).map_err(|_| Failure::Closed)?;
         Ok(Self { stream, unread: Vec::new(), deadline: Instant::now() + within })

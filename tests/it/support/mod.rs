@@ -8,6 +8,7 @@ pub mod equal;
 pub mod eventually;
 pub mod golden;
 pub mod http_client;
+pub mod load;
 pub mod operator;
 pub mod service;
 pub mod skip;

@@ -1,0 +1,160 @@
+//! Carries out a plan, on one thread.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::connection::Connection;
+use super::plan::{Arrivals, Plan, Probe, Schedule};
+use super::stats::{Latencies, Report};
+
+/// What has no answer by then has none.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PROBE_CONNECTIONS: usize = 4;
+
+/// Sends what is planned and waits for the answers.
+pub fn generate(plan: &Plan) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, carry_out(plan))
+}
+
+async fn carry_out(plan: &Plan) -> Report {
+    let start = Instant::now();
+    let time =
+        Times { start, from: start + plan.warm_up, until: start + plan.warm_up + plan.measure };
+    let load = Stream::start(plan, plan.requests.clone(), plan.arrivals, plan.connections, time);
+    let mut probes = Vec::new();
+    for Probe { path, a_second } in &plan.probes {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: load\r\n\r\n");
+        let arrivals = Arrivals::Even { rate: *a_second };
+        let stream = Stream::start(plan, vec![request], arrivals, PROBE_CONNECTIONS, time);
+        probes.push((path.clone(), stream));
+    }
+    let by_status = load.end(plan.measure).await;
+    let mut report = Report { by_status, probes: BTreeMap::new() };
+    for (path, stream) in probes {
+        report.probes.insert(path, stream.end(plan.measure).await);
+    }
+    report
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    start: Instant,
+    from: Instant,
+    until: Instant,
+}
+
+/// Requests of one kind, on connections of their own.
+struct Stream {
+    shared: Rc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+    time: Times,
+}
+
+struct Shared {
+    requests: Vec<String>,
+    next: RefCell<usize>,
+    /// When each of those was to be sent that no connection has taken yet.
+    due: RefCell<VecDeque<Instant>>,
+    is_due: Semaphore,
+    latencies: RefCell<Latencies>,
+}
+
+impl Stream {
+    fn start(
+        plan: &Plan,
+        requests: Vec<String>,
+        arrivals: Arrivals,
+        connections: usize,
+        time: Times,
+    ) -> Self {
+        let shared = Rc::new(Shared {
+            requests,
+            next: RefCell::default(),
+            due: RefCell::default(),
+            is_due: Semaphore::new(0),
+            latencies: RefCell::default(),
+        });
+        let mut tasks = Vec::new();
+        let schedule = Schedule::of(arrivals);
+        let is_open = schedule.is_some();
+        for _ in 0..connections {
+            let connection = Connection::to(&plan.address);
+            tasks.push(spawn_local(Rc::clone(&shared).send_all(connection, is_open, time)));
+        }
+        if let Some(schedule) = schedule {
+            tasks.push(spawn_local(Rc::clone(&shared).arrive(schedule, time)));
+        }
+        Self { shared, tasks, time }
+    }
+
+    async fn end(self, measured: Duration) -> BTreeMap<u16, super::Stats> {
+        for task in self.tasks {
+            let abort = task.abort_handle();
+            if timeout_at(self.time.until + PATIENCE, task).await.is_err() {
+                abort.abort();
+            }
+        }
+        // What nobody has taken until now had no answer.
+        for due in self.shared.due.take() {
+            self.shared.record(self.time, due, 0);
+        }
+        self.shared.latencies.take().into_stats(measured)
+    }
+}
+
+impl Shared {
+    /// Makes requests due by the schedule.
+    async fn arrive(self: Rc<Self>, mut schedule: Schedule, time: Times) {
+        loop {
+            let due = time.start + schedule.next();
+            if due >= time.until {
+                break;
+            }
+            sleep_until(due).await;
+            self.due.borrow_mut().push_back(due);
+            self.is_due.add_permits(1);
+        }
+        // Those that wait now find nothing more.
+        self.is_due.close();
+    }
+
+    /// What one connection sends.
+    async fn send_all(self: Rc<Self>, mut connection: Connection, is_open: bool, time: Times) {
+        while let Some(due) = self.take(is_open, time).await {
+            let request = {
+                let mut next = self.next.borrow_mut();
+                *next += 1;
+                &self.requests[*next % self.requests.len()]
+            };
+            let outcome = timeout(PATIENCE, connection.ask(request)).await;
+            if outcome.is_err() {
+                connection = Connection::to(connection.address());
+            }
+            self.record(time, due, outcome.map_or(0, |status| status.unwrap_or(0)));
+        }
+    }
+
+    /// When the next request was to be sent; `None` when there is none.
+    async fn take(&self, is_open: bool, time: Times) -> Option<Instant> {
+        if !is_open {
+            return Some(Instant::now()).filter(|now| *now < time.until);
+        }
+        if let Ok(permit) = self.is_due.acquire().await {
+            permit.forget();
+        }
+        self.due.borrow_mut().pop_front()
+    }
+
+    fn record(&self, time: Times, due: Instant, status: u16) {
+        if (time.from..time.until).contains(&due) {
+            self.latencies.borrow_mut().record(status, due.elapsed());
+        }
+    }
+}
