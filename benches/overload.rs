@@ -6,7 +6,7 @@
 //! takes two seconds. `OVERLOAD_SECONDS` says how long each part is measured, after five seconds
 //! (15 unless it is said). It needs `taskset`, and two cores with nothing else to do.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, dead_code)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, dead_code, unused_imports)]
 
 #[path = "support/slow_store.rs"]
 mod slow_store;

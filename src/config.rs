@@ -25,7 +25,7 @@ pub use self::signing_key::{
     CheckKeysFlags, ExtractKeyFlags, GenerateKeyFlags, NewKeyFlags, RotateKeysFlags, ShowKeysFlags,
     SigningKeyCommand,
 };
-pub use self::store::{KeyStoreChoice, StoreConfig, StoreFlags, StoreOpenError};
+pub use self::store::{KeyStoreChoice, OpenStore, StoreConfig, StoreFlags, StoreOpenError};
 
 /// A setting, or a combination of settings, that cannot work. Says what to do about it.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@
 //! doctor.rs       what is wrong in a store, with remedies
 //! manifest.rs     what a store should hold, as a file; the steps from here to there
 //! environment.rs  time and randomness, passed in
+//! histogram.rs    how often something took how long
 //! go_json.rs      JSON byte for byte as Go writes it
 //!
 //! around it:
@@ -58,6 +59,7 @@ pub mod doctor;
 pub mod environment;
 pub mod exchange;
 mod go_json;
+pub mod histogram;
 pub mod http;
 pub mod key_life;
 pub mod key_store;

@@ -38,7 +38,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
 pub use self::algorithm::Algorithm;
-pub use self::figures::{Histogram, Signatures, SigningFigures};
+pub use self::figures::{SignatureTimes, SigningFigures};
 pub use self::jwk::{InvalidJwk, NoSignature, SigningKey};
 pub use self::key_file::{KeyFile, KeyFileError};
 pub use self::key_ring::{JwkSet, KeyRing, Rotation, State};

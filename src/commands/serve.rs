@@ -6,12 +6,13 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
-use crate::config::{LimitsConfig, Platform, ServeConfig, ServeFlags};
+use crate::config::{LimitsConfig, OpenStore, Platform, ServeConfig, ServeFlags};
 use crate::environment::System;
 use crate::exchange::Exchange;
 use crate::http::server::{self, Drain, Limits, ListenAddress, Listener, Schedule};
 use crate::http::{metrics, service, too_late};
 use crate::key_store::KeyStore;
+use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
@@ -30,6 +31,8 @@ pub(super) struct Service {
     signer: Arc<Signer>,
     exchange: Exchange,
     limits: Limits,
+    /// What is there to watch over, when the keys are in Datastore.
+    datastore: Option<Arc<DatastoreStore>>,
 }
 
 impl Service {
@@ -43,12 +46,15 @@ impl Service {
         let interval = config.key_reload_interval;
         let signer = Signer::start_within(signing, key_file, interval, Arc::new(System))?;
         let signer = Arc::new(signer);
-        let store: Arc<dyn KeyStore> = config.store.open()?;
+        let (store, datastore): (Arc<dyn KeyStore>, _) = match config.store.open_observed()? {
+            OpenStore::Datastore(store) => (Arc::clone(&store) as _, Some(store)),
+            OpenStore::Sqlite(store) => (store, None),
+        };
         let exchange =
             Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System))
                 .at_most(max_in_flight);
         let limits = Limits { connections: max_connections, ..Limits::PRODUCTION };
-        Ok(Self { signer, exchange, limits })
+        Ok(Self { signer, exchange, limits, datastore })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -63,6 +69,9 @@ impl Service {
         figures.watch_signing_keys(Arc::clone(&self.signer))?;
         let port = listeners.service.figures();
         figures.watch_load(&self.exchange, Arc::clone(&self.signer), port)?;
+        if let Some(datastore) = self.datastore {
+            figures.watch_datastore(datastore)?;
+        }
         let drain = Drain::new(Schedule::PRODUCTION);
         let routes = service(&self.exchange, Arc::clone(&self.signer), &figures, &drain)?;
         let Signals { terminate, interrupt, hangup } = signals;

@@ -13,7 +13,7 @@ use super::life::{
 };
 use super::serve::ServeFlags;
 use super::signing_key::SigningKeyCommand;
-use super::store::{KeyStoreChoice, StoreFlags};
+use super::store::{Detour, KeyStoreChoice, StoreFlags};
 use super::{ConfigError, Platform, StoreConfig, go_style};
 
 /// Trades API keys for short-lived signed JWTs.
@@ -139,6 +139,7 @@ impl CreateIntegrationFlags {
             // This tool does not reach for organizations, and has no flag for their namespace.
             String::new(),
             self.namespace.clone(),
+            Detour::default(),
             platform,
         )
     }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::{ConfigError, Platform};
+use crate::environment::System;
 use crate::key_store::KeyAdmin;
-use crate::key_store::datastore::{DatastoreConfig, DatastoreStore};
+use crate::key_store::datastore::{DatastoreConfig, DatastoreStore, GOOGLE, Place};
 use crate::key_store::sqlite::SqliteStore;
 
 /// The flags that every command has that works on a store.
@@ -26,6 +27,16 @@ pub struct StoreFlags {
     /// Datastore namespace for client-integration credentials [default: client-integration]
     #[arg(long, env = "CLIENT_INTEGRATION_NS")]
     pub client_integration_ns: Option<String>,
+    #[arg(
+        long,
+        env = "DATASTORE_ENDPOINT",
+        help = "Where Datastore is, as https://HOST: for Private Service Connect \
+                [default: https://datastore.googleapis.com]"
+    )]
+    pub datastore_endpoint: Option<String>,
+    /// PEM bundle of CAs to trust for it, instead of the built-in ones: for a proxy that inspects TLS [default: none]
+    #[arg(long, env = "DATASTORE_CA_FILE")]
+    pub datastore_ca_file: Option<PathBuf>,
 }
 
 /// The value of `-key-store`.
@@ -71,11 +82,13 @@ impl StoreFlags {
             return Ok(());
         }
         let datastore_flags = [
-            ("-project-id", &self.project_id),
-            ("-platform-ns", &self.platform_ns),
-            ("-client-integration-ns", &self.client_integration_ns),
+            ("-project-id", self.project_id.is_some()),
+            ("-platform-ns", self.platform_ns.is_some()),
+            ("-client-integration-ns", self.client_integration_ns.is_some()),
+            ("-datastore-endpoint", self.datastore_endpoint.is_some()),
+            ("-datastore-ca-file", self.datastore_ca_file.is_some()),
         ];
-        match datastore_flags.iter().find(|(_, value)| value.is_some()) {
+        match datastore_flags.iter().find(|(_, is_said)| *is_said) {
             None => Ok(()),
             Some((flag, _)) => Err(ConfigError::new(format!(
                 "{flag} contradicts -key-store=sqlite: it is about Datastore; leave one of them out"
@@ -95,8 +108,39 @@ impl StoreFlags {
             or(&self.project_id, "mlab-sandbox"),
             or(&self.platform_ns, "platform-credentials"),
             or(&self.client_integration_ns, "client-integration"),
+            Detour {
+                endpoint: self.datastore_endpoint.clone(),
+                ca_file: self.datastore_ca_file.clone(),
+            },
             platform,
         )
+    }
+}
+
+/// Another way to Google's Datastore than the usual one.
+#[derive(Debug, Default)]
+pub(super) struct Detour {
+    endpoint: Option<String>,
+    ca_file: Option<PathBuf>,
+}
+
+impl Detour {
+    fn place(self, platform: &Platform) -> Result<Place, ConfigError> {
+        let Some(host) = platform.emulator_host.clone() else {
+            return Ok(Place::Google {
+                endpoint: self.endpoint.unwrap_or_else(|| GOOGLE.to_owned()),
+                ca_file: self.ca_file,
+                credentials_file: platform.credentials_file.clone(),
+            });
+        };
+        let flag = match self {
+            Self { endpoint: None, ca_file: None } => return Ok(Place::Emulator { host }),
+            Self { endpoint: Some(_), .. } => "-datastore-endpoint",
+            Self { .. } => "-datastore-ca-file",
+        };
+        Err(ConfigError::new(format!(
+            "{flag} contradicts DATASTORE_EMULATOR_HOST, which means plain text; leave one of them out"
+        )))
     }
 }
 
@@ -106,6 +150,7 @@ impl StoreConfig {
         project_id: String,
         platform_namespace: String,
         integration_namespace: String,
+        detour: Detour,
         platform: &Platform,
     ) -> Result<Self, ConfigError> {
         match choice {
@@ -125,8 +170,7 @@ impl StoreConfig {
                 project_id,
                 platform_namespace,
                 integration_namespace,
-                emulator_host: platform.emulator_host.clone(),
-                credentials_file: platform.credentials_file.clone(),
+                place: detour.place(platform)?,
             })),
         }
     }
@@ -134,7 +178,7 @@ impl StoreConfig {
     /// Whether this is a Datastore emulator, where test keys belong.
     #[must_use]
     pub fn is_emulator(&self) -> bool {
-        matches!(self, Self::Datastore(DatastoreConfig { emulator_host: Some(_), .. }))
+        matches!(self, Self::Datastore(DatastoreConfig { place: Place::Emulator { .. }, .. }))
     }
 
     /// Opens the store. Datastore is not asked anything yet: if it is away, the service starts all
@@ -143,9 +187,28 @@ impl StoreConfig {
     /// # Errors
     /// When the store can never work as it is configured.
     pub fn open(&self) -> Result<Arc<dyn KeyAdmin>, StoreOpenError> {
-        Ok(match self {
-            Self::Datastore(config) => Arc::new(DatastoreStore::connect(config.clone())?),
-            Self::Sqlite(path) => Arc::new(SqliteStore::open(path)?),
+        Ok(match self.open_observed()? {
+            OpenStore::Datastore(store) => store,
+            OpenStore::Sqlite(store) => store,
         })
     }
+
+    /// The same, for those who watch over more than its keys.
+    ///
+    /// # Errors
+    /// When the store can never work as it is configured.
+    pub fn open_observed(&self) -> Result<OpenStore, StoreOpenError> {
+        Ok(match self {
+            Self::Datastore(config) => OpenStore::Datastore(
+                DatastoreStore::connect(config.clone(), Arc::new(System))?.into(),
+            ),
+            Self::Sqlite(path) => OpenStore::Sqlite(SqliteStore::open(path)?.into()),
+        })
+    }
+}
+
+/// An open store, as what it is.
+pub enum OpenStore {
+    Datastore(Arc<DatastoreStore>),
+    Sqlite(Arc<SqliteStore>),
 }

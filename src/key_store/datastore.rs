@@ -1,20 +1,27 @@
 //! Google Datastore, where the Go tools keep API keys: the only room that knows `gcloud_sdk`.
 //!
-//! What the exchange asks is here; how a call is made, what records look like, what operators ask and
-//! how a change is made sure of are in the rooms below. A gRPC error is never an absence: only an answer that names the
+//! What the exchange asks is here; how a call is made and tried again, what records look like, what
+//! operators ask and how a change is made sure of are in the rooms below. A gRPC error is never an absence: only an answer that names the
 //! key as missing, or a finished query without results, is.
 
 mod admin;
+mod clock_skew;
 mod connection;
 mod credentials;
 mod entity;
+mod errand;
 mod facts;
+mod failure;
+mod figures;
+mod line;
 mod records;
+mod retry;
 mod rows;
 mod written;
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,13 +37,16 @@ use gcloud_sdk::google::datastore::v1::{
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
+pub use self::figures::DatastoreHealth;
 use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey};
+use crate::environment::Clock;
 use crate::key_store::{
     Answer, IntegrationKey, KeyStore, OrganizationKey, READ_DEADLINE, Unavailable, UnavailableKind,
 };
-use connection::{Connection, Failure, Wording};
+use connection::Connection;
 use entity::Keys;
 use facts::Of;
+use failure::{Failure, Wording};
 
 /// One attempt at a question. Datastore answers a lookup in tens of milliseconds; a call that has
 /// not come back by now is better made again.
@@ -52,12 +62,27 @@ pub struct DatastoreConfig {
     pub platform_namespace: String,
     /// Holds `IntegrationMeta`, `IntegrationAPIKey` and its facts.
     pub integration_namespace: String,
-    /// `host:port`, spoken to in plain text and without credentials; `None` is Google's Datastore.
-    pub emulator_host: Option<String>,
-    /// A credentials file (`GOOGLE_APPLICATION_CREDENTIALS`); `None` is whatever else the machine
-    /// has: the file that `gcloud` leaves, or the metadata server.
-    pub credentials_file: Option<PathBuf>,
+    pub place: Place,
 }
+
+/// Who is spoken to, and how.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// `host:port`, spoken to in plain text and without credentials.
+    Emulator { host: String },
+    Google {
+        /// `https://host` or `https://host:port`.
+        endpoint: String,
+        /// A PEM bundle of the certificate authorities to trust instead of the built-in ones.
+        ca_file: Option<PathBuf>,
+        /// A credentials file (`GOOGLE_APPLICATION_CREDENTIALS`); `None` is whatever else the
+        /// machine has: the file that `gcloud` leaves, or the metadata server.
+        credentials_file: Option<PathBuf>,
+    },
+}
+
+/// Where Google's own Datastore is, unless it is reached by another way.
+pub const GOOGLE: &str = "https://datastore.googleapis.com";
 
 /// A configuration that no connection can be prepared with.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +91,12 @@ pub enum ConfigError {
     ProjectId(String),
     #[error("{0:?} is not the host and port of a Datastore emulator")]
     EmulatorHost(String),
+    #[error(
+        "-datastore-endpoint: {0:?} has to be https:// and a host, and perhaps a port: API keys go there"
+    )]
+    Endpoint(String),
+    #[error("the CA file {path:?} cannot be used: {reason}")]
+    CaFile { path: PathBuf, reason: String },
     #[error("the credentials file {path:?} cannot be used: {reason}")]
     CredentialsFile { path: PathBuf, reason: String },
     #[error("the connection to Datastore cannot be prepared: {0}")]
@@ -87,11 +118,16 @@ impl DatastoreStore {
     ///
     /// # Errors
     /// When the configuration can never work; the store's own condition is no error here.
-    pub fn connect(config: DatastoreConfig) -> Result<Self, ConfigError> {
-        let connection = Connection::new(&config)?;
+    pub fn connect(config: DatastoreConfig, clock: Arc<dyn Clock>) -> Result<Self, ConfigError> {
+        let connection = Connection::new(&config, clock)?;
         let DatastoreConfig { project_id, platform_namespace, integration_namespace, .. } = config;
         let keys = Keys { project_id, platform_namespace, integration_namespace };
         Ok(Self { connection, keys })
+    }
+
+    /// How the way to Datastore is, for those who watch over it.
+    pub fn health(&self) -> DatastoreHealth {
+        self.connection.health()
     }
 
     /// Reads entities by their keys, which are all different; `None` is an absence.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::histogram::{Durations, Histogram};
+
 /// The upper bounds of a histogram's buckets: from an Ed25519 signature to the longest wait.
-pub const BOUNDS: [Duration; 15] = [
+const BOUNDS: [Duration; 15] = [
     Duration::from_micros(50),
     Duration::from_micros(100),
     Duration::from_micros(250),
@@ -22,26 +24,47 @@ pub const BOUNDS: [Duration; 15] = [
     Duration::from_millis(2500),
 ];
 
-/// How often something took how long.
-#[derive(Debug, Clone, Default)]
-pub struct Histogram {
-    /// How many were at most as long as each of the bounds, and longer than the one before.
-    buckets: [u64; BOUNDS.len()],
-    count: u64,
-    sum: Duration,
+/// The signatures of one algorithm.
+#[derive(Debug)]
+pub(super) struct Signatures {
+    pub(super) waits: Histogram,
+    pub(super) times: Histogram,
 }
 
-/// The signatures of one algorithm.
-#[derive(Debug, Clone, Default)]
-pub struct Signatures {
-    /// How long they waited for a thread.
-    pub waits: Histogram,
-    /// How long a thread was busy with them.
-    pub times: Histogram,
+impl Default for Signatures {
+    fn default() -> Self {
+        Self { waits: Histogram::new(&BOUNDS), times: Histogram::new(&BOUNDS) }
+    }
 }
 
 /// The signatures since the start, by the `alg` of their key.
-pub type ByAlgorithm = BTreeMap<&'static str, Signatures>;
+#[derive(Debug, Default)]
+pub(super) struct ByAlgorithm(BTreeMap<&'static str, Signatures>);
+
+impl ByAlgorithm {
+    pub(super) fn of(&mut self, algorithm: &'static str) -> &Signatures {
+        self.0.entry(algorithm).or_default()
+    }
+
+    pub(super) fn times(&self) -> Vec<SignatureTimes> {
+        let times = |(algorithm, signatures): (&&'static str, &Signatures)| SignatureTimes {
+            algorithm,
+            waits: signatures.waits.durations(),
+            times: signatures.times.durations(),
+        };
+        self.0.iter().map(times).collect()
+    }
+}
+
+/// The signatures of one algorithm since the start.
+#[derive(Debug, Clone)]
+pub struct SignatureTimes {
+    pub algorithm: &'static str,
+    /// How long they waited for a thread.
+    pub waits: Durations,
+    /// How long a thread was busy with them.
+    pub times: Durations,
+}
 
 /// What goes on at this moment, and has gone on since the start.
 #[derive(Debug, Clone)]
@@ -50,52 +73,5 @@ pub struct SigningFigures {
     pub waiting: usize,
     /// Whether they form a standing queue.
     pub is_standing: bool,
-    pub signatures: ByAlgorithm,
-}
-
-impl Histogram {
-    pub(super) fn observe(&mut self, took: Duration) {
-        let bucket = BOUNDS.partition_point(|bound| *bound < took);
-        if let Some(bucket) = self.buckets.get_mut(bucket) {
-            *bucket += 1;
-        }
-        self.count += 1;
-        self.sum = self.sum.saturating_add(took);
-    }
-
-    /// How many were at most as long as each of the bounds.
-    pub fn cumulative(&self) -> impl Iterator<Item = (Duration, u64)> {
-        let counts = self.buckets.iter().scan(0, |sum, count| {
-            *sum += count;
-            Some(*sum)
-        });
-        BOUNDS.into_iter().zip(counts)
-    }
-
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    #[must_use]
-    pub fn sum(&self) -> Duration {
-        self.sum
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_as_long_as_a_bound_counts_below_it() {
-        let mut histogram = Histogram::default();
-        for micros in [1, 50, 51, 2_500_000, 2_500_001] {
-            histogram.observe(Duration::from_micros(micros));
-        }
-        let counts: Vec<u64> = histogram.cumulative().map(|(_, count)| count).collect();
-        assert_eq!((counts[0], counts[1], counts[14]), (2, 3, 4));
-        assert_eq!(histogram.count(), 5);
-        assert_eq!(histogram.sum(), Duration::from_micros(5_000_103));
-    }
+    pub signatures: Vec<SignatureTimes>,
 }

@@ -107,7 +107,7 @@ impl Pool {
         let threads = threads.map_or(1, usize::from);
         let mut history = History::default();
         // On the metrics page from the start.
-        history.signatures.entry(key().algorithm().name()).or_default();
+        history.signatures.of(key().algorithm().name());
         let shared = Arc::new(Shared {
             key,
             limits,
@@ -169,7 +169,7 @@ impl Pool {
         SigningFigures {
             waiting: self.shared.waiting.load(Ordering::Relaxed),
             is_standing: history.congestion.is_standing(),
-            signatures: history.signatures.clone(),
+            signatures: history.signatures.times(),
         }
     }
 }
@@ -265,7 +265,7 @@ impl Shared {
         let mut history = self.history();
         history.congestion.signed(took);
         if let Some(algorithm) = algorithm {
-            let signatures = history.signatures.entry(algorithm).or_default();
+            let signatures = history.signatures.of(algorithm);
             signatures.waits.observe(waited);
             signatures.times.observe(took);
         }

@@ -1,6 +1,7 @@
 //! Metrics in the words of the Go service; dashboards and alerts go on as they are.
 
 mod family;
+mod key_store;
 mod load;
 mod signing_keys;
 
@@ -13,10 +14,12 @@ use prometheus::{
     TextEncoder,
 };
 
+use self::key_store::Datastore;
 use self::load::Load;
 use self::signing_keys::SigningKeys;
 use crate::exchange::{Exchange, Refusal, TokenFamily};
 use crate::http::server::PortFigures;
+use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
 
 /// Everything that is counted. Clones share the same figures.
@@ -105,6 +108,14 @@ impl Metrics {
         port: Arc<PortFigures>,
     ) -> prometheus::Result<()> {
         self.registry.register(Box::new(Load::of(exchange.clone(), signer, port)?))
+    }
+
+    /// The way to Datastore, on the page from now on.
+    ///
+    /// # Errors
+    /// When it is on it already, which is a defect.
+    pub fn watch_datastore(&self, store: Arc<DatastoreStore>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(Datastore::of(store)?))
     }
 
     /// Counts a request handler that panicked.

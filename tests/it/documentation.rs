@@ -7,14 +7,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::StatusCode;
+use gcloud_sdk::google::datastore::v1::LookupResponse;
+use gcloud_sdk::prost_types::Timestamp;
 use serde_json::Value;
 use token_exchange::doctor::Code;
 use token_exchange::environment::System;
 use token_exchange::exchange::{Autojoin, Exchange, Integration, Refusal};
+use token_exchange::key_store::KeyStore as _;
+use token_exchange::key_store::datastore::DatastoreStore;
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::metrics::Metrics;
 
+use crate::stores::engine::{connect, integration_id, key_id};
+use crate::stores::grpc::{StandIn, missing_of, reply};
 use crate::support::golden;
 use crate::support::service::Launch;
 
@@ -82,8 +88,8 @@ fn the_configuration_table_has_the_flags_of_serve_their_variables_and_their_defa
     }
 }
 
-#[test]
-fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
+#[tokio::test]
+async fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
     let metrics = Metrics::new().unwrap();
     let autojoin = metrics.family::<Autojoin>().unwrap();
     autojoin.record(StatusCode::OK, WITHIN);
@@ -95,6 +101,7 @@ fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
     let store = Arc::new(SqliteStore::open(&folder.path().join("keys.db")).unwrap());
     let exchange = Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System));
     metrics.watch_load(&exchange, signer, Arc::default()).unwrap();
+    metrics.watch_datastore(Arc::new(datastore_that_has_answered().await)).unwrap();
     let page = metrics.page().unwrap();
     let served: BTreeSet<(String, String)> = page
         .lines()
@@ -106,6 +113,18 @@ fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
         .map(|row| (row[0].trim_matches('`').to_owned(), row[1].to_owned()))
         .collect();
     assert_eq!(served, told);
+}
+
+/// The skew of the clocks is there only when the store has told its time.
+async fn datastore_that_has_answered() -> DatastoreStore {
+    let server = StandIn::start(|_, call| {
+        let (missing, read_time) = (missing_of(call), Some(Timestamp::default()));
+        reply(&LookupResponse { missing, read_time, ..LookupResponse::default() })
+    })
+    .await;
+    let store = connect(&server.address(), "project");
+    store.integration_key(&integration_id("acme"), &key_id("ki_first")).await.unwrap();
+    store
 }
 
 /// Some metrics are there only while another key is about to sign.
@@ -163,6 +182,15 @@ fn refusals_to_start_are_in_the_readme_word_for_word() {
     fs::write(folder.path().join("key.jwk"), golden).unwrap();
     let no_credentials = [("GOOGLE_APPLICATION_CREDENTIALS", "/nothing.json")];
     lines.push(refused(&["-private-key-path=key.jwk"], &no_credentials));
+    let with_key = |flag| ["-private-key-path=key.jwk", flag];
+    lines.extend([
+        refused(&with_key("-datastore-endpoint=http://example.org"), &[]),
+        refused(
+            &with_key("-datastore-endpoint=https://example.org"),
+            &[("DATASTORE_EMULATOR_HOST", "localhost:1")],
+        ),
+        refused(&with_key("-datastore-ca-file=/nothing.pem"), &[]),
+    ]);
 
     for line in lines {
         assert!(README.contains(&format!("`{line}`")), "not in the README: {line}");

@@ -14,7 +14,7 @@ use token_exchange::exchange::{
     Exchange, ExchangeError, Integration, NoToken, Refusal, TokenFamily,
 };
 use token_exchange::key_life::{self, Author, Occasion, Remark, Terms};
-use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore};
+use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore, Place};
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{
     Description, IntegrationKeyRow, KeyAdmin, KeyStatus, NewIntegration, NewIntegrationKey,
@@ -45,14 +45,13 @@ async fn a_key_that_is_not_valid_now_gets_401_and_the_log_says_why_on_sqlite() {
 async fn a_key_that_is_not_valid_now_gets_401_and_the_log_says_why_on_datastore() {
     let Some(emulator) = emulator::firestore() else { return };
     let project = unique_project();
-    let store = DatastoreStore::connect(DatastoreConfig {
+    let config = DatastoreConfig {
         project_id: project.clone(),
         platform_namespace: "platform-credentials".to_owned(),
         integration_namespace: "client-integration".to_owned(),
-        emulator_host: Some(emulator.host().to_owned()),
-        credentials_file: None,
-    })
-    .unwrap();
+        place: Place::Emulator { host: emulator.host().to_owned() },
+    };
+    let store = DatastoreStore::connect(config, Arc::new(System)).unwrap();
     let operator = Operator::on_datastore(emulator.host(), &project);
     refuse_everything(&store, operator.serve(Launch::token_exchange().recorded_signing_key()))
         .await;

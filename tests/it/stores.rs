@@ -1,11 +1,11 @@
 //! Key stores: one behaviour suite, mounted on every engine, and what is peculiar to each.
 
 mod credentials;
-mod engine;
+pub mod engine;
 mod entities;
 mod file;
 mod golden;
-mod grpc;
+pub mod grpc;
 mod guarded_writes;
 mod life;
 mod odd;

@@ -20,8 +20,9 @@ use gcloud_sdk::google::datastore::v1::{
 use gcloud_sdk::tonic::Code;
 use tokio::time::{Instant, sleep};
 
-use super::connection::{Failure, Wording, pauses};
 use super::entity::Keys;
+use super::failure::{Failure, Wording};
+use super::retry::pauses;
 use super::{DatastoreStore, Patience, facts, rows, written};
 use crate::key_store::{Change, KeyAdmin, Unavailable, Version, WRITE_DEADLINE, Write, WriteError};
 

@@ -1,43 +1,34 @@
-//! One call to Datastore: the connection, the deadlines, what is tried again, what a failure means.
+//! One question to Datastore: the attempts at it, their deadlines, what is tried again.
 //!
-//! Nothing here knows what is asked.
+//! Nothing here knows what is asked. Token and connection are fetched in the rooms below.
 
-use std::error::Error as _;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
-use gcloud_sdk::HeaderMap;
+use backon::BackoffBuilder as _;
 use gcloud_sdk::google::datastore::v1::datastore_client::DatastoreClient;
 use gcloud_sdk::google::datastore::v1::{
     CommitRequest, CommitResponse, LookupRequest, LookupResponse, RunQueryRequest, RunQueryResponse,
 };
 use gcloud_sdk::tonic::metadata::{AsciiMetadataValue, MetadataMap};
-use gcloud_sdk::tonic::transport::{Channel, ClientTlsConfig, Endpoint};
-use gcloud_sdk::tonic::{Code, ConnectError, Request, Status};
-use tokio::time::{Instant, timeout_at};
+use gcloud_sdk::tonic::transport::Channel;
+use gcloud_sdk::tonic::{Request, Status};
+use gcloud_sdk::{HeaderMap, prost_types};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::credentials::{Generation, TokenSource};
-use super::{ConfigError, DatastoreConfig};
-use crate::key_store::{Unavailable, UnavailableKind};
+use super::clock_skew::ClockSkew;
+use super::credentials::{Build, TokenSource};
+use super::failure::{Failure, Wording};
+use super::figures::{DatastoreHealth, Figures};
+use super::line::{Line, Lines};
+use super::retry::{Budget, pauses};
+use super::{ConfigError, DatastoreConfig, Place};
+use crate::environment::Clock;
 
-const GOOGLE: &str = "https://datastore.googleapis.com";
-const GOOGLE_DOMAIN: &str = "datastore.googleapis.com";
-
-/// How long one connection may take to be made. Longer than an attempt at a question, which gives
-/// up on the answer and not on the connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(2);
-
-/// Attempts at one question, the first included.
-const ATTEMPTS: usize = 3;
-/// Pauses between attempts grow from the shorter to the longer, up to doubled by jitter: three
-/// attempts of the longest length and their pauses stay within a caller's deadline of four seconds.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-
-/// The bound of what a failure says; a message of a server has none.
-const MAX_DETAIL_CHARACTERS: usize = 1000;
+/// Connections that one attempt is handed to, until one takes it. Google's servers end theirs once
+/// an hour, and a call can meet the end of one; of more in a row something else is the matter.
+const MAX_LINES: usize = 3;
 
 /// One method of the Datastore API.
 pub(super) trait Method: Clone + Send + 'static {
@@ -47,10 +38,13 @@ pub(super) trait Method: Clone + Send + 'static {
         client: DatastoreClient<Channel>,
         request: Request<Self>,
     ) -> impl Future<Output = Result<Self::Answer, Status>> + Send;
+
+    /// What time it was at the store.
+    fn time_of(answer: &Self::Answer) -> Option<prost_types::Timestamp>;
 }
 
 macro_rules! methods {
-    ($($request:ty => $answer:ty: $name:ident),+ $(,)?) => {$(
+    ($($request:ty => $answer:ty: $name:ident, $time:expr;)+) => {$(
         impl Method for $request {
             type Answer = $answer;
 
@@ -60,230 +54,63 @@ macro_rules! methods {
             ) -> Result<Self::Answer, Status> {
                 client.$name(request).await.map(|answer| answer.into_inner())
             }
+
+            fn time_of(answer: &Self::Answer) -> Option<prost_types::Timestamp> {
+                let time: fn(&Self::Answer) -> _ = $time;
+                time(answer)
+            }
         }
     )+};
 }
 methods! {
-    LookupRequest => LookupResponse: lookup,
-    RunQueryRequest => RunQueryResponse: run_query,
-    CommitRequest => CommitResponse: commit,
-}
-
-/// Whether a server's message may be repeated to the operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wording {
-    Kept,
-    /// The request holds an organization's API key, and a server may quote what it was sent.
-    CodeOnly,
-}
-
-/// A call without an answer that could be used.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) unavailable: Unavailable,
-    /// `None` where no server and no transport had its say.
-    pub(super) code: Option<Code>,
-    cause: Cause,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// Nothing left this machine.
-    NotSent,
-    /// The connection broke, or the answer is overdue.
-    Cut,
-    /// The server said so.
-    Answered,
-}
-
-impl From<Failure> for Unavailable {
-    fn from(failure: Failure) -> Self {
-        failure.unavailable
-    }
-}
-
-impl Failure {
-    fn no_token(detail: String) -> Self {
-        Self {
-            unavailable: Unavailable { kind: UnavailableKind::Credentials, detail: short(detail) },
-            code: None,
-            cause: Cause::NotSent,
-        }
-    }
-
-    fn overdue() -> Self {
-        Self {
-            unavailable: Unavailable {
-                kind: UnavailableKind::TooSlow,
-                detail: "no answer within the deadline".to_owned(),
-            },
-            code: None,
-            cause: Cause::Cut,
-        }
-    }
-
-    /// An answer that says neither yes nor no.
-    pub(super) fn unusable_answer(kind: UnavailableKind, detail: &str) -> Self {
-        Self {
-            unavailable: Unavailable { kind, detail: detail.to_owned() },
-            code: None,
-            cause: Cause::Answered,
-        }
-    }
-
-    fn of(status: &Status, wording: Wording) -> Self {
-        // What came over the wire has no source; what the layers below have to say always has one.
-        let cause = match status.source() {
-            None => Cause::Answered,
-            Some(source) if is_connect_error(source) => Cause::NotSent,
-            Some(_) => Cause::Cut,
-        };
-        let kind = match status.code() {
-            _ if cause != Cause::Answered => UnavailableKind::Unreachable,
-            Code::Unavailable => UnavailableKind::Unreachable,
-            Code::Unauthenticated => UnavailableKind::Credentials,
-            Code::DeadlineExceeded | Code::Cancelled => UnavailableKind::TooSlow,
-            Code::PermissionDenied
-            | Code::NotFound
-            | Code::InvalidArgument
-            | Code::FailedPrecondition
-            | Code::AlreadyExists
-            | Code::ResourceExhausted
-            | Code::OutOfRange
-            | Code::Unimplemented => UnavailableKind::Refused,
-            _ => UnavailableKind::Failed,
-        };
-        let detail = match (cause, wording) {
-            (Cause::Answered, Wording::CodeOnly) => format!("{:?}", status.code()),
-            (Cause::Answered, Wording::Kept) => {
-                format!("{:?}: {}", status.code(), status.message())
-            }
-            // The words of the layers below: they never see a message's content.
-            _ => status.source().map_or_else(String::new, super::with_causes),
-        };
-        Self {
-            unavailable: Unavailable { kind, detail: short(detail) },
-            code: Some(status.code()),
-            cause,
-        }
-    }
-
-    /// Whether the same question may be answered a moment later.
-    pub(super) fn is_passing(&self) -> bool {
-        match self.cause {
-            Cause::Cut => true,
-            Cause::NotSent => self.code.is_some(),
-            Cause::Answered => matches!(
-                self.code,
-                None | Some(
-                    Code::Unavailable
-                        | Code::DeadlineExceeded
-                        | Code::Aborted
-                        | Code::Internal
-                        // The credentials are built anew for the next attempt.
-                        | Code::Unauthenticated
-                )
-            ),
-        }
-    }
-
-    /// Whether a commit that ended like this may have been made all the same.
-    pub(super) fn leaves_outcome_open(&self) -> bool {
-        match self.cause {
-            Cause::NotSent => false,
-            Cause::Cut => true,
-            Cause::Answered => !matches!(
-                self.code,
-                Some(
-                    Code::InvalidArgument
-                        | Code::NotFound
-                        | Code::AlreadyExists
-                        | Code::PermissionDenied
-                        | Code::Unauthenticated
-                        | Code::ResourceExhausted
-                        | Code::FailedPrecondition
-                        | Code::Aborted
-                        | Code::OutOfRange
-                        | Code::Unimplemented
-                )
-            ),
-        }
-    }
-}
-
-fn is_connect_error(mut error: &(dyn std::error::Error + 'static)) -> bool {
-    loop {
-        if error.is::<ConnectError>() {
-            return true;
-        }
-        match error.source() {
-            Some(source) => error = source,
-            None => return false,
-        }
-    }
-}
-
-fn short(detail: String) -> String {
-    match detail.char_indices().nth(MAX_DETAIL_CHARACTERS) {
-        Some((end, _)) => format!("{}…", &detail[..end]),
-        None => detail,
-    }
-}
-
-/// The pauses between the attempts at one request.
-pub(super) fn pauses() -> ExponentialBuilder {
-    ExponentialBuilder::default()
-        .with_min_delay(SHORTEST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .with_max_times(ATTEMPTS - 1)
-        .with_jitter()
+    LookupRequest => LookupResponse: lookup, |answer| answer.read_time;
+    RunQueryRequest => RunQueryResponse: run_query, |answer| answer.batch.as_ref()?.read_time;
+    CommitRequest => CommitResponse: commit, |answer| answer.commit_time;
 }
 
 /// The way to Datastore, or to an emulator.
-#[derive(Debug)]
 pub(super) struct Connection {
-    endpoint: Endpoint,
+    lines: Arc<Lines>,
     /// `None` for an emulator, which wants no credentials and must not be given any.
-    tokens: Option<TokenSource>,
+    tokens: Option<Arc<TokenSource>>,
     routing: AsciiMetadataValue,
-    line: Mutex<Arc<Line>>,
+    budget: Budget,
+    clock: Arc<dyn Clock>,
+    clock_skew: ClockSkew,
+    figures: Arc<Figures>,
 }
 
-/// One channel, and whether anything ever came back over it.
-#[derive(Debug)]
-struct Line {
-    client: DatastoreClient<Channel>,
-    answered: AtomicBool,
-}
-
-impl Line {
-    /// Connects with the first call.
-    fn new(endpoint: &Endpoint) -> Arc<Self> {
-        let client = DatastoreClient::new(endpoint.connect_lazy());
-        Arc::new(Self { client, answered: AtomicBool::new(false) })
-    }
-}
+/// What authenticates a call, and where it comes from.
+type Token = (Arc<HeaderMap>, Arc<Build>);
 
 impl Connection {
     /// Prepares everything and sends nothing.
-    pub(super) fn new(config: &DatastoreConfig) -> Result<Self, ConfigError> {
-        let (endpoint, tokens) = match &config.emulator_host {
-            Some(host) => (emulator(host)?, None),
-            None => (google()?, Some(TokenSource::new(config.credentials_file.clone())?)),
+    pub(super) fn new(
+        config: &DatastoreConfig,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ConfigError> {
+        let figures = Arc::<Figures>::default();
+        let tokens = match &config.place {
+            Place::Emulator { .. } => None,
+            Place::Google { credentials_file, .. } => {
+                let source = TokenSource::new(credentials_file.clone(), Arc::clone(&figures))?;
+                Some(Arc::new(source))
+            }
         };
-        let endpoint = endpoint
-            .connect_timeout(CONNECT_WITHIN)
-            .user_agent(concat!("token-exchange/", env!("CARGO_PKG_VERSION")))
-            .map_err(|error| ConfigError::Transport(super::with_causes(&error)))?;
         // The service routes a call by this header (google.api.routing), not by the message.
         let routing = format!("project_id={}", config.project_id.replace(':', "%3A"))
             .parse()
             .map_err(|_| ConfigError::ProjectId(config.project_id.clone()))?;
-        let line = Mutex::new(Line::new(&endpoint));
-        Ok(Self { endpoint, tokens, routing, line })
+        let lines = Lines::new(config, Arc::clone(&figures))?;
+        let (budget, clock_skew) = (Budget::new(), ClockSkew::default());
+        Ok(Self { lines, tokens, routing, budget, clock, clock_skew, figures })
     }
 
-    /// Asks until there is an answer, for as long as there is hope and time.
+    pub(super) fn health(&self) -> DatastoreHealth {
+        self.figures.health(self.budget.left(Instant::now()), self.clock_skew.seconds())
+    }
+
+    /// Asks until there is an answer, for as long as there is hope, time and budget.
     pub(super) async fn ask<M: Method + Sync>(
         &self,
         request: &M,
@@ -291,14 +118,40 @@ impl Connection {
         deadline: Instant,
         wording: Wording,
     ) -> Result<M::Answer, Failure> {
-        let attempts = (|| self.call(request.clone(), attempt_limit, deadline, wording))
-            .retry(pauses())
-            .when(Failure::is_passing);
-        timeout_at(deadline, attempts).await.unwrap_or_else(|_| Err(Failure::overdue()))
+        self.budget.deposit();
+        let mut pauses = pauses().build();
+        loop {
+            let attempt = self.call(request.clone(), attempt_limit, deadline, wording).await;
+            let Err(failure) = attempt else { return attempt };
+            let left = deadline.saturating_duration_since(Instant::now());
+            let pause = pauses.next().filter(|pause| *pause < left && self.may_help(&failure));
+            let Some(pause) = pause else { return Err(failure) };
+            // What did not reach the store was no burden to it. The budget is looked at now, so that
+            // a refusal is quick, and drawn on when the retry is sent.
+            let is_burden = failure.was_sent();
+            if is_burden && self.budget.left(Instant::now()) == 0 {
+                return self.forgo(failure);
+            }
+            sleep(pause).await;
+            if is_burden && !self.budget.withdraw(Instant::now()) {
+                return self.forgo(failure);
+            }
+            self.figures.retries.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// Makes one attempt. Waiting for a token counts against the deadline alone: it is rare, and a
-    /// cold start may take all the time there is.
+    fn forgo<T>(&self, failure: Failure) -> Result<T, Failure> {
+        self.figures.retries_forgone.fetch_add(1, Ordering::Relaxed);
+        Err(failure)
+    }
+
+    fn may_help(&self, failure: &Failure) -> bool {
+        // Credentials that were refused are built anew for the next attempt.
+        failure.is_passing() || (self.tokens.is_some() && failure.is_of_the_token())
+    }
+
+    /// Makes one attempt. Its time begins when token and connection are there; waiting for them
+    /// counts against the deadline alone: it is rare, and a cold start may take all the time there is.
     pub(super) async fn call<M: Method>(
         &self,
         message: M,
@@ -306,75 +159,86 @@ impl Connection {
         deadline: Instant,
         wording: Wording,
     ) -> Result<M::Answer, Failure> {
-        let mut request = Request::new(message);
-        let generation = self.authenticate(request.metadata_mut(), deadline).await?;
-        request.metadata_mut().insert("x-goog-request-params", self.routing.clone());
-
-        let line = self.line();
-        let until = deadline.min(Instant::now() + attempt_limit);
-        match timeout_at(until, M::send(line.client.clone(), request)).await {
-            Ok(Ok(answer)) => {
-                line.answered.store(true, Ordering::Relaxed);
-                Ok(answer)
+        let mut lines_left = MAX_LINES;
+        loop {
+            let (token, line) =
+                tokio::try_join!(biased; self.token(deadline), self.line(deadline))?;
+            let request = self.request(message.clone(), token.as_ref());
+            let until = deadline.min(Instant::now() + attempt_limit);
+            let outcome = self.send(request, &line, until, wording).await;
+            let Err(failure) = &outcome else { return outcome };
+            if failure.is_of_the_token()
+                && let (Some(tokens), Some((_, build))) = (&self.tokens, &token)
+            {
+                tokens.reject(build);
             }
-            Ok(Err(status)) => {
-                let failure = Failure::of(&status, wording);
-                match failure.cause {
-                    Cause::Answered => line.answered.store(true, Ordering::Relaxed),
-                    Cause::Cut => self.leave(&line),
-                    Cause::NotSent => {}
-                }
-                if let (Code::Unauthenticated, Some(generation)) = (status.code(), generation) {
-                    generation.reject();
-                }
-                Err(failure)
-            }
-            Err(_) => {
-                self.leave(&line);
-                Err(Failure::overdue())
+            lines_left -= 1;
+            if !failure.is_untaken() || lines_left == 0 {
+                return outcome;
             }
         }
     }
 
-    async fn authenticate(
+    /// Sends a request, and leaves the connection when it is of no use any more.
+    async fn send<M: Method>(
         &self,
-        metadata: &mut MetadataMap,
-        deadline: Instant,
-    ) -> Result<Option<Arc<Generation>>, Failure> {
-        let Some(tokens) = &self.tokens else {
-            return Ok(None);
+        request: Request<M>,
+        line: &Arc<Line>,
+        until: Instant,
+        wording: Wording,
+    ) -> Result<M::Answer, Failure> {
+        let (answers_before, begun) = (line.answers(), Instant::now());
+        let sent = self.clock.moment();
+        let outcome = match timeout_at(until, M::send(line.client.clone(), request)).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(status)) => Err(Failure::of(&status, wording)),
+            Err(_) => Err(Failure::overdue()),
         };
-        let (headers, generation) = timeout_at(deadline, tokens.headers())
+        match &outcome {
+            Ok(answer) => {
+                line.count_answer();
+                if let Some(store_time) = M::time_of(answer) {
+                    self.clock_skew.observe(sent, store_time, self.clock.moment());
+                }
+            }
+            Err(failure) if failure.is_answer() => line.count_answer(),
+            // A connection that died while the machine was stopped looks alive for minutes; one
+            // that others were answered over meanwhile is alive.
+            Err(failure) if failure.is_overdue() && line.answers() != answers_before => {}
+            Err(_) => self.lines.leave(line),
+        }
+        if !matches!(&outcome, Err(failure) if failure.is_untaken()) {
+            self.figures.record(&outcome, begun.elapsed());
+        }
+        outcome
+    }
+
+    fn request<M>(&self, message: M, token: Option<&Token>) -> Request<M> {
+        let mut request = Request::new(message);
+        if let Some((headers, _)) = token {
+            *request.metadata_mut() = MetadataMap::from_headers(HeaderMap::clone(headers));
+        }
+        request.metadata_mut().insert("x-goog-request-params", self.routing.clone());
+        request
+    }
+
+    async fn token(&self, deadline: Instant) -> Result<Option<Token>, Failure> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        timeout_at(deadline, tokens.headers())
             .await
             .unwrap_or_else(|_| Err("no token within the deadline".to_owned()))
-            .map_err(Failure::no_token)?;
-        *metadata = MetadataMap::from_headers(HeaderMap::clone(&headers));
-        Ok(Some(generation))
+            .map(Some)
+            .map_err(Failure::no_token)
     }
 
-    fn line(&self) -> Arc<Line> {
-        Arc::clone(&self.line.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Has the next call connect anew. A connection that died while the machine was stopped looks
-    /// alive for minutes; one that never answered may be about to be made, and is waited for.
-    fn leave(&self, silent: &Arc<Line>) {
-        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        if Arc::ptr_eq(&line, silent) && silent.answered.load(Ordering::Relaxed) {
-            *line = Line::new(&self.endpoint);
-        }
+    async fn line(&self, deadline: Instant) -> Result<Arc<Line>, Failure> {
+        let none_in_time = || Failure::no_connection("none within the deadline".to_owned());
+        timeout_at(deadline, self.lines.line()).await.unwrap_or_else(|_| Err(none_in_time()))
     }
 }
 
-fn google() -> Result<Endpoint, ConfigError> {
-    let tls = ClientTlsConfig::new().with_webpki_roots().domain_name(GOOGLE_DOMAIN);
-    Endpoint::from_static(GOOGLE)
-        .tls_config(tls)
-        .map_err(|error| ConfigError::Transport(super::with_causes(&error)))
-}
-
-fn emulator(host: &str) -> Result<Endpoint, ConfigError> {
-    let authority = host.strip_prefix("http://").unwrap_or(host);
-    Endpoint::from_shared(format!("http://{authority}"))
-        .map_err(|_| ConfigError::EmulatorHost(host.to_owned()))
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("lines", &self.lines).finish_non_exhaustive()
+    }
 }

@@ -2,11 +2,15 @@
 //!
 //! google-cloud-auth keeps and refreshes a token by itself, but two of its ends are final: a
 //! permanent error stops its refresh for good, and where the machine has no CA bundle it panics.
-//! Here both become a failure that says so, and the source is built anew a little later. No caller
-//! waits here without a deadline of its own.
+//! After any other error it rests for ten seconds, and it waits without end for a server that is
+//! silent. Here each of these becomes a failure that says so, and the source is built anew a little
+//! later. No caller waits here without a deadline of its own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use gcloud_sdk::google_cloud_auth::build_errors;
@@ -16,13 +20,16 @@ use gcloud_sdk::google_cloud_auth::credentials::{
 };
 use gcloud_sdk::{GoogleAuthHeaders, HeaderMap, error::ErrorKind};
 use serde_json::Value;
-use tokio::sync::OnceCell;
-use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::time::{Instant, timeout};
 
 use super::ConfigError;
+use super::errand::Errand;
+use super::figures::Figures;
 
 const SCOPE: &str = "https://www.googleapis.com/auth/datastore";
+
+/// One getting of a token: as long as a caller waits at all.
+const TOKEN_WITHIN: Duration = Duration::from_secs(4);
 
 /// How long a source that failed for good is left alone: long enough not to hammer a token
 /// endpoint with every request, short enough that nobody waits for an operator.
@@ -38,100 +45,134 @@ const TYPES: [&str; 4] =
 #[derive(Debug)]
 pub(super) struct TokenSource {
     file: Option<PathBuf>,
-    current: Mutex<Arc<Generation>>,
+    state: Mutex<State>,
+    getting: Errand<Result<Arc<Build>, String>>,
+    figures: Arc<Figures>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The last build that gave a token.
+    current: Option<Arc<Build>>,
+    begun_at: Option<Instant>,
+    /// Why the build begun last is of no use.
+    spent: Option<String>,
 }
 
 /// One build of the credentials.
 #[derive(Debug)]
-pub(super) struct Generation {
-    built_at: Instant,
-    headers: OnceCell<GoogleAuthHeaders>,
-    /// Why this build will never give a right token again.
-    spent: OnceLock<String>,
+pub(super) struct Build {
+    headers: GoogleAuthHeaders,
 }
 
-impl Generation {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            built_at: Instant::now(),
-            headers: OnceCell::new(),
-            spent: OnceLock::new(),
-        })
-    }
-
-    /// Has the credentials built anew for a later call: the store did not take their token.
-    ///
-    /// A token can look valid and be expired, because the clock that its age is counted on stands
-    /// still while the machine is stopped.
-    pub(super) fn reject(&self) {
-        let _ = self.spent.set("the key store did not accept the token".to_owned());
+impl Build {
+    /// The headers of a token that is there and valid by our clock, without any waiting.
+    fn headers_at_hand(&self) -> Option<Arc<HeaderMap>> {
+        // The library panics here when its own task has.
+        let look = || {
+            let mut headers = pin!(self.headers.headers());
+            headers.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        };
+        match catch_unwind(AssertUnwindSafe(look)) {
+            Ok(Poll::Ready(Ok(headers))) => Some(headers),
+            _ => None,
+        }
     }
 }
 
 impl TokenSource {
     /// Checks the credentials file, if there is one, and asks nobody for a token yet.
-    pub(super) fn new(file: Option<PathBuf>) -> Result<Self, ConfigError> {
+    pub(super) fn new(file: Option<PathBuf>, figures: Arc<Figures>) -> Result<Self, ConfigError> {
         if let Some(path) = &file {
             read(path)
                 .map_err(|reason| ConfigError::CredentialsFile { path: path.clone(), reason })?;
         }
-        Ok(Self { file, current: Mutex::new(Generation::new()) })
+        Ok(Self { file, state: Mutex::default(), getting: Errand::new(), figures })
     }
 
-    /// The headers of a token that is valid by our clock, and the build they come from.
+    /// The headers of a token that is valid by our clock, and the build they come from. The getting
+    /// of a token takes its time and is not given up when its callers are gone.
     ///
     /// # Errors
     /// The words of whoever refused, for the operator.
-    pub(super) async fn headers(&self) -> Result<(Arc<HeaderMap>, Arc<Generation>), String> {
-        let generation = self.generation();
-        if let Some(reason) = generation.spent.get() {
-            return Err(reason.clone());
-        }
-        let (file, asked) = (self.file.clone(), Arc::clone(&generation));
-        // A task of its own, because the library can panic; and the caller's no longer than that.
-        let asking = tokio::spawn(async move {
-            let headers = asked.headers.get_or_try_init(|| build(file)).await?;
-            headers.headers().await.map_err(Refusal::from)
-        });
-        match AbortOnDropHandle::new(asking).await {
-            Ok(Ok(headers)) => Ok((headers, generation)),
-            Ok(Err(Refusal { reason, passing: true })) => Err(reason),
-            Ok(Err(Refusal { reason, passing: false })) => {
-                Err(generation.spent.get_or_init(|| reason).clone())
+    pub(super) async fn headers(self: &Arc<Self>) -> Result<(Arc<HeaderMap>, Arc<Build>), String> {
+        let current = self.state().current.clone();
+        if let Some(build) = current {
+            if let Some(headers) = build.headers_at_hand() {
+                return Ok((headers, build));
             }
-            Err(_panicked) => Err(generation.spent.get_or_init(|| PANICKED.to_owned()).clone()),
+            self.give_up(&build, "the token has expired and there is no other");
+        }
+        let got = self.getting.run(|| {
+            let source = Arc::clone(self);
+            async move { source.get().await }
+        });
+        let build = got.await.unwrap_or_else(|| Err(self.fail(PANICKED.to_owned())))?;
+        let headers = build.headers_at_hand().ok_or("the token was over at once")?;
+        Ok((headers, build))
+    }
+
+    /// Has the credentials built anew for the next call: the store did not take their token.
+    ///
+    /// A token can look valid and be expired, because the clock that its age is counted on stands
+    /// still while the machine is stopped.
+    pub(super) fn reject(&self, build: &Arc<Build>) {
+        self.give_up(build, "the key store did not accept the token");
+    }
+
+    fn give_up(&self, build: &Arc<Build>, why: &str) {
+        let mut state = self.state();
+        if state.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, build)) {
+            state.current = None;
+            state.spent = Some(why.to_owned());
         }
     }
 
-    fn generation(&self) -> Arc<Generation> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.spent.get().is_some() && current.built_at.elapsed() >= RENEWAL_PAUSE {
-            *current = Generation::new();
+    fn fail(&self, why: String) -> String {
+        self.state().spent = Some(why.clone());
+        why
+    }
+
+    async fn get(&self) -> Result<Arc<Build>, String> {
+        {
+            let mut state = self.state();
+            if let Some(build) = &state.current {
+                return Ok(Arc::clone(build));
+            }
+            let is_young = state.begun_at.is_some_and(|begun| begun.elapsed() < RENEWAL_PAUSE);
+            if let (true, Some(why)) = (is_young, &state.spent) {
+                return Err(why.clone());
+            }
+            *state = State { begun_at: Some(Instant::now()), ..State::default() };
         }
-        Arc::clone(&current)
+        self.figures.count_credentials();
+        let getting = async {
+            let headers = build(self.file.clone()).await?;
+            headers.headers().await.map_err(Refusal::from)?;
+            Ok::<_, Refusal>(Arc::new(Build { headers }))
+        };
+        let build = timeout(TOKEN_WITHIN, getting)
+            .await
+            .map_err(|_| self.fail(format!("no token within {TOKEN_WITHIN:?}")))?
+            .map_err(|Refusal(reason)| self.fail(reason))?;
+        self.state().current = Some(Arc::clone(&build));
+        Ok(build)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Why there is no token, and whether the same source may have one later.
-struct Refusal {
-    reason: String,
-    passing: bool,
-}
-
-impl Refusal {
-    fn lasting(error: &dyn std::error::Error) -> Self {
-        Self { reason: super::with_causes(error), passing: false }
-    }
-}
+/// Why there is no token.
+struct Refusal(String);
 
 impl From<gcloud_sdk::error::Error> for Refusal {
     fn from(error: gcloud_sdk::error::Error) -> Self {
         // That error hides what led to it.
         match error.kind() {
-            ErrorKind::Credentials(cause) => {
-                Self { passing: cause.is_transient(), ..Self::lasting(cause) }
-            }
-            _ => Self::lasting(&error),
+            ErrorKind::Credentials(cause) => Self(super::with_causes(cause)),
+            _ => Self(super::with_causes(&error)),
         }
     }
 }
@@ -142,15 +183,15 @@ async fn build(file: Option<PathBuf>) -> Result<GoogleAuthHeaders, Refusal> {
         None => Builder::default()
             .with_scopes([SCOPE])
             .build()
-            .map_err(|error| Refusal::lasting(&error)),
+            .map_err(|error| Refusal(super::with_causes(&error))),
         Some(path) => {
-            let json = read(&path).map_err(|reason| Refusal { reason, passing: false })?;
-            of_file(json).map_err(|error| Refusal::lasting(&error))
+            let json = read(&path).map_err(Refusal)?;
+            of_file(json).map_err(|error| Refusal(super::with_causes(&error)))
         }
     });
     match building.await {
         Ok(built) => built.map(GoogleAuthHeaders::from),
-        Err(_panicked) => Err(Refusal { reason: PANICKED.to_owned(), passing: false }),
+        Err(_panicked) => Err(Refusal(PANICKED.to_owned())),
     }
 }
 

@@ -14,8 +14,8 @@ use gcloud_sdk::google::datastore::v1::{
 };
 use tokio::time::Instant;
 
-use super::connection::Wording;
 use super::facts::{self, Of};
+use super::failure::Wording;
 use super::{DatastoreStore, Patience, entity, key_is, rows};
 use crate::api_key::{IntegrationId, KeyId, OrganizationName};
 use crate::key_store::{

@@ -7,7 +7,7 @@ use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
 };
 
-use crate::signer::Histogram as Figures;
+use crate::histogram::Durations;
 
 /// The name of a family, and its help.
 pub(super) type Named = (&'static str, &'static str);
@@ -32,6 +32,10 @@ pub(super) fn counters<'a>(
 }
 
 pub(super) fn gauge(family: Named, value: u64) -> MetricFamily {
+    fractional_gauge(family, as_float(value))
+}
+
+pub(super) fn fractional_gauge(family: Named, value: f64) -> MetricFamily {
     of(family, MetricType::GAUGE, vec![measured(value)])
 }
 
@@ -41,7 +45,8 @@ pub(super) fn gauges<'a>(
     label: &str,
     values: impl IntoIterator<Item = (&'a str, u64)>,
 ) -> MetricFamily {
-    let series = values.into_iter().map(|(is, value)| labelled(measured(value), label, is));
+    let series =
+        values.into_iter().map(|(is, value)| labelled(measured(as_float(value)), label, is));
     of(family, MetricType::GAUGE, series.collect())
 }
 
@@ -49,14 +54,14 @@ pub(super) fn gauges<'a>(
 pub(super) fn histograms<'a>(
     family: Named,
     label: &str,
-    values: impl IntoIterator<Item = (&'a str, &'a Figures)>,
+    values: impl IntoIterator<Item = (&'a str, Durations)>,
 ) -> MetricFamily {
-    let series = values.into_iter().map(|(is, figures)| labelled(spread(figures), label, is));
+    let series = values.into_iter().map(|(is, durations)| labelled(spread(durations), label, is));
     of(family, MetricType::HISTOGRAM, series.collect())
 }
 
-fn spread(figures: &Figures) -> Metric {
-    let buckets = figures.cumulative().map(|(bound, count)| {
+fn spread(durations: Durations) -> Metric {
+    let buckets = durations.buckets.into_iter().map(|(bound, count)| {
         let mut bucket = Bucket::default();
         bucket.set_upper_bound(bound.as_secs_f64());
         bucket.set_cumulative_count(count);
@@ -64,8 +69,8 @@ fn spread(figures: &Figures) -> Metric {
     });
     let mut histogram = Histogram::default();
     histogram.set_bucket(buckets.collect());
-    histogram.set_sample_count(figures.count());
-    histogram.set_sample_sum(figures.sum().as_secs_f64());
+    histogram.set_sample_count(durations.count);
+    histogram.set_sample_sum(durations.sum.as_secs_f64());
     let mut metric = Metric::default();
     metric.set_histogram(histogram);
     metric
@@ -79,9 +84,9 @@ fn counted(value: u64) -> Metric {
     metric
 }
 
-fn measured(value: u64) -> Metric {
+fn measured(value: f64) -> Metric {
     let mut gauge = Gauge::default();
-    gauge.set_value(as_float(value));
+    gauge.set_value(value);
     let mut metric = Metric::default();
     metric.set_gauge(gauge);
     metric

@@ -67,8 +67,8 @@ impl Collector for Load {
     fn collect(&self) -> Vec<MetricFamily> {
         let SigningFigures { waiting, is_standing, signatures } = self.signer.figures();
         let DoorFigures { in_flight, refused } = self.exchange.figures();
-        let waits = signatures.iter().map(|(algorithm, figures)| (*algorithm, &figures.waits));
-        let times = signatures.iter().map(|(algorithm, figures)| (*algorithm, &figures.times));
+        let waits = signatures.iter().map(|of| (of.algorithm, of.waits.clone()));
+        let times = signatures.iter().map(|of| (of.algorithm, of.times.clone()));
         let shed = refused.iter().map(|(why, count)| (why.reason(), *count));
         let shed = shed.chain([("draining", self.port.too_late())]);
         vec![

@@ -1,18 +1,20 @@
 //! Credentials that cannot be used, that are refused, and that are to be had later.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use serde_json::json;
 use tempfile::TempDir;
-use token_exchange::key_store::datastore::{ConfigError, DatastoreConfig, DatastoreStore};
+use token_exchange::environment::System;
+use token_exchange::key_store::datastore::{ConfigError, DatastoreConfig, DatastoreStore, Place};
 use token_exchange::key_store::{KeyStore as _, Unavailable, UnavailableKind};
 use tokio::net::TcpListener;
 
 use super::engine::{INTEGRATION, PLATFORM, integration_id, key_id};
+use crate::support::stand_in::SilentStore;
 
 /// Set where a test runs itself again in a process of its own.
 const CHILD: &str = "TOKEN_EXCHANGE_TEST_CHILD";
@@ -67,7 +69,7 @@ async fn a_source_that_refused_for_good_is_asked_again_and_then_believed() {
     loop {
         let error = ask(&store).await.unwrap_err();
         assert!(!format!("{error} {error:?}").contains("must-not-be-repeated"));
-        // With a token the failure is another one: Google is not there, or does not believe it.
+        // With a token the failure is another one: Datastore is silent.
         if !error.detail.contains("not_now") {
             break;
         }
@@ -90,14 +92,17 @@ async fn a_source_that_is_down_is_unavailable_in_time() {
     assert!(began.elapsed() < Duration::from_secs(4 + 1), "{:?}", began.elapsed());
 }
 
+/// To a Datastore that takes connections and is silent, so that the credentials decide.
 fn connect(credentials_file: Option<PathBuf>) -> Result<DatastoreStore, ConfigError> {
-    DatastoreStore::connect(DatastoreConfig {
+    static SILENT: LazyLock<SilentStore> = LazyLock::new(SilentStore::start);
+    let endpoint = format!("https://{}", SILENT.host());
+    let config = DatastoreConfig {
         project_id: "project".to_owned(),
         platform_namespace: PLATFORM.to_owned(),
         integration_namespace: INTEGRATION.to_owned(),
-        emulator_host: None,
-        credentials_file,
-    })
+        place: Place::Google { endpoint, ca_file: None, credentials_file },
+    };
+    DatastoreStore::connect(config, Arc::new(System))
 }
 
 async fn ask(store: &DatastoreStore) -> Result<(), Unavailable> {

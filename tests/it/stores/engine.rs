@@ -11,7 +11,7 @@ use token_exchange::api_key::{
     IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName, SecretHash,
 };
 use token_exchange::environment::System;
-use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore};
+use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore, Place};
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{
     Description, KeyAdmin, NewIntegration, NewIntegrationKey, NewOrganization, NewOrganizationKey,
@@ -187,14 +187,13 @@ impl Engine for Datastore {
 
 /// A store that speaks to some address as to an emulator.
 pub fn connect(address: &str, project: &str) -> DatastoreStore {
-    DatastoreStore::connect(DatastoreConfig {
+    let config = DatastoreConfig {
         project_id: project.to_owned(),
         platform_namespace: PLATFORM.to_owned(),
         integration_namespace: INTEGRATION.to_owned(),
-        emulator_host: Some(address.to_owned()),
-        credentials_file: None,
-    })
-    .unwrap()
+        place: Place::Emulator { host: address.to_owned() },
+    };
+    DatastoreStore::connect(config, Arc::new(System)).unwrap()
 }
 
 pub fn integration_id(id: &str) -> IntegrationId {

@@ -57,6 +57,12 @@ pub fn looked_up(call: &Call, stored: &[Entity]) -> Reply {
     reply(&LookupResponse { found, missing, ..LookupResponse::default() })
 }
 
+/// All that a lookup asks for, as missing.
+pub fn missing_of(call: &Call) -> Vec<EntityResult> {
+    let keys = call.message::<LookupRequest>().keys.into_iter();
+    keys.map(|key| result(Entity { key: Some(key), ..Entity::default() })).collect()
+}
+
 /// Answers a lookup as if everything that is asked for were there, without properties.
 pub fn all_found(call: &Call) -> Reply {
     let keys = call.message::<LookupRequest>().keys.into_iter();

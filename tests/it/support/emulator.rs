@@ -8,14 +8,15 @@ use std::io::{Read as _, Seek as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use token_exchange::api_key::OrganizationApiKey;
+use token_exchange::environment::System;
 use token_exchange::key_store::KeyStore as _;
-use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore};
+use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore, Place};
 
 use super::eventually::poll;
 use super::http_client::{Answer, Request};
@@ -234,14 +235,14 @@ fn is_warm(host: &str) -> bool {
         project_id: unique_project(),
         platform_namespace: "platform-credentials".to_owned(),
         integration_namespace: "client-integration".to_owned(),
-        emulator_host: Some(host.to_owned()),
-        credentials_file: None,
+        place: Place::Emulator { host: host.to_owned() },
     };
     // On a thread of its own: the test that waits for this may be inside a runtime.
     let asking = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().expect("there is a runtime");
         let _inside = runtime.enter();
-        let store = DatastoreStore::connect(config).expect("the configuration is right");
+        let store =
+            DatastoreStore::connect(config, Arc::new(System)).expect("the configuration is right");
         let mut fast_in_a_row = 0;
         poll(START_WITHIN, || {
             let begun = Instant::now();

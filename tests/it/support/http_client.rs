@@ -150,6 +150,44 @@ pub enum Failure {
     Malformed(String),
 }
 
+/// A connection that is used again and again, and made anew when the server has closed it.
+pub struct KeptAlive {
+    address: String,
+    open: Option<Connection>,
+}
+
+impl KeptAlive {
+    const WITHIN: Duration = Duration::from_secs(30);
+
+    pub fn to(address: &str) -> Self {
+        Self { address: address.to_owned(), open: None }
+    }
+
+    /// # Panics
+    /// When there is no answer.
+    pub fn send(&mut self, request: &Request) -> Answer {
+        let mut last = Failure::Closed;
+        for _ in 0..2 {
+            match self.try_send(request) {
+                Ok(answer) => return answer,
+                Err(failure) => (self.open, last) = (None, failure),
+            }
+        }
+        panic!("every request gets an answer: {last:?}")
+    }
+
+    fn try_send(&mut self, request: &Request) -> Result<Answer, Failure> {
+        let connection = match &mut self.open {
+            Some(open) => open,
+            none => none.insert(Connection::open(&self.address, Self::WITHIN)?),
+        };
+        connection.deadline = Instant::now() + Self::WITHIN;
+        let whole = [request.head(), request.body.clone()].concat();
+        connection.sender()?.write(&whole);
+        connection.read_answer(request)
+    }
+}
+
 /// The receiving half of a connection, and what was read ahead from it.
 #[derive(Debug)]
 pub struct Connection {

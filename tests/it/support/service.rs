@@ -112,9 +112,21 @@ impl Launch {
     /// # Panics
     /// When it ends before, or does not listen in time.
     pub fn serve(self) -> Service {
+        self.serve_logging("json")
+    }
+
+    /// The same, logging text.
+    ///
+    /// # Panics
+    /// When it ends before, or does not listen in time.
+    pub fn serve_logging_text(self) -> Service {
+        self.serve_logging("text")
+    }
+
+    fn serve_logging(self, format: &str) -> Service {
         self.arg("-port=0")
             .arg("-prometheusx.listen-address=127.0.0.1:0")
-            .arg("-log-format=json")
+            .arg(&format!("-log-format={format}"))
             .spawn()
             .listening()
             .unwrap_or_else(|stderr| panic!("the service does not listen:\n{stderr}"))
@@ -138,7 +150,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Waits until it logs, as JSON, that it listens. The error is what it has said instead.
+    /// Waits until it logs that it listens. The error is what it has said instead.
     pub fn listening(self) -> Result<Service, String> {
         match self.stderr.wait_for(START_WITHIN, listening_addresses) {
             Some((address, metrics_address)) => {
@@ -215,13 +227,21 @@ impl Service {
 
 fn listening_addresses(stderr: &str) -> Option<(String, String)> {
     stderr.lines().find_map(|line| {
-        let event: Value = serde_json::from_str(line).ok()?;
+        let Ok(event) = serde_json::from_str::<Value>(line) else {
+            return listening_addresses_in_text(line);
+        };
         let address = |name: &str| on_loopback(event[name].as_str()?);
         if event["message"] != "listening" {
             return None;
         }
         Some((address("address")?, address("metrics_address")?))
     })
+}
+
+fn listening_addresses_in_text(line: &str) -> Option<(String, String)> {
+    let (_, fields) = line.split_once("listening address=")?;
+    let (address, rest) = fields.split_once(" metrics_address=")?;
+    Some((on_loopback(address)?, on_loopback(rest.split(' ').next()?)?))
 }
 
 /// The service listens on all interfaces; `[::]` is no address to connect to everywhere.

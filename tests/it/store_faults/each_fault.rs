@@ -1,0 +1,133 @@
+//! Every status of gRPC and every fault of the proxy, once: what the caller sees of it, and what
+//! the operator.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::scene::{Scene, WITHIN, api_key, save_up};
+use crate::support::eventually::eventually;
+use crate::support::fault_proxy::{Fault, FaultProxy, Form, Toxic};
+use crate::support::service::Service;
+
+/// What a single fault comes to for a key that the service has never seen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Outcome {
+    /// The caller gets its token and sees nothing.
+    Hidden,
+    /// 503 at once, and the operator reads why.
+    Refused(&'static str),
+}
+use Outcome::{Hidden, Refused};
+
+#[test]
+fn a_single_fault_that_a_retry_can_help_is_not_seen_and_any_other_is_503_at_once_for_integrations()
+{
+    meet_every_fault("integration", 1);
+}
+
+#[test]
+fn a_single_fault_that_a_retry_can_help_is_not_seen_and_any_other_is_503_at_once_for_autojoin() {
+    meet_every_fault("autojoin", 2);
+}
+
+/// `calls` are what one question takes without any fault.
+fn meet_every_fault(family: &str, calls: usize) {
+    let faults = faults();
+    let Some(scene) = Scene::with_keys(faults.len()) else { return };
+    let service = scene.launch().serve();
+    for (number, (fault, outcome)) in faults.into_iter().enumerate() {
+        save_up(&service);
+        let met = meet(&scene.proxy, &service, family, number, fault);
+        match outcome {
+            Hidden => assert_eq!(met.status, 200, "{fault:?}"),
+            Refused(cause) => {
+                assert_eq!(met.status, 503, "{fault:?}");
+                assert!(met.calls <= calls, "{fault:?}: {} calls", met.calls);
+                met.cause(&service, cause);
+            }
+        }
+        // What is wrong with the connection is wrong with it for good.
+        scene.proxy.cut();
+    }
+}
+
+struct Met {
+    status: u16,
+    calls: usize,
+    log_before: usize,
+}
+
+fn meet(proxy: &FaultProxy, service: &Service, family: &str, number: usize, fault: Fault) -> Met {
+    let (calls_before, log_before) = (proxy.calls(), service.process.stderr().len());
+    proxy.once(fault);
+    let status = service.exchange(family, &api_key(family, number)).status;
+    Met { status, calls: proxy.calls() - calls_before, log_before }
+}
+
+impl Met {
+    /// Waits for the line of the log that tells the operator.
+    fn cause(&self, service: &Service, words: &str) {
+        eventually(words, WITHIN, || {
+            let log = service.process.stderr();
+            let mut events = log[self.log_before..].lines().filter_map(|line| {
+                let event: Value = serde_json::from_str(line).ok()?;
+                let is_ours =
+                    event["message"] == "it could not be found out whether a key is right";
+                (is_ours && event["severity"] == "WARNING").then_some(event)
+            });
+            events.find(|event| event["cause"].as_str().is_some_and(|cause| cause.contains(words)))
+        });
+    }
+}
+
+/// Every fault there is.
+pub fn faults() -> Vec<(Fault, Outcome)> {
+    let millis = Duration::from_millis;
+    let wire = [
+        Toxic::Latency { shortest: millis(20), longest: millis(80) },
+        Toxic::Bandwidth(4_000),
+        Toxic::Slicer { bytes: 16, pause: millis(1) },
+        Toxic::SlowClose(millis(100)),
+        Toxic::Timeout,
+        Toxic::ResetPeer,
+        Toxic::Close,
+        Toxic::HalfClose,
+        Toxic::LimitData(40),
+    ];
+    let others = [
+        (Fault::None, Hidden),
+        (Fault::Quote, Refused("refused the question: InvalidArgument")),
+        (Fault::Delay(millis(300)), Hidden),
+        // Longer than an attempt.
+        (Fault::Delay(millis(1200)), Hidden),
+        (Fault::Hang, Hidden),
+        (Fault::ResetStream, Hidden),
+        (Fault::GoAway, Hidden),
+        (Fault::Down(millis(30)), Hidden),
+    ];
+    let statuses = (1..=16)
+        .flat_map(|code| Form::ALL.map(move |form| (Fault::Status(code, form), outcome_of(code))));
+    let wire = wire.map(|toxic| (Fault::Wire(toxic), Hidden));
+    statuses.chain(others).chain(wire).collect()
+}
+
+/// By the taxonomy of architecture.md, section Errors.
+fn outcome_of(code: u8) -> Outcome {
+    match code {
+        4 | 10 | 13 | 14 => Hidden,
+        1 => Refused("did not answer in time: Cancelled"),
+        2 => Refused("the key store failed: Unknown"),
+        3 => Refused("refused the question: InvalidArgument"),
+        5 => Refused("refused the question: NotFound"),
+        6 => Refused("refused the question: AlreadyExists"),
+        7 => Refused("refused the question: PermissionDenied"),
+        8 => Refused("refused the question: ResourceExhausted"),
+        9 => Refused("refused the question: FailedPrecondition"),
+        11 => Refused("refused the question: OutOfRange"),
+        12 => Refused("refused the question: Unimplemented"),
+        15 => Refused("the key store failed: DataLoss"),
+        16 => Refused("no credentials for the key store: Unauthenticated"),
+        other => panic!("gRPC has no status {other}"),
+    }
+}
