@@ -3,6 +3,7 @@
 //! The only room that reads the environment. Every combination is checked here, before a port
 //! opens: whoever holds a [`Command`] holds one that is worth trying.
 
+mod cache;
 mod command_line;
 mod completions;
 mod duration;
@@ -15,6 +16,7 @@ mod signing_key;
 mod store;
 pub mod when;
 
+pub use self::cache::CacheFlags;
 pub use self::command_line::{Exit, Program};
 pub use self::completions::completions;
 pub use self::flags::{Command, CreateIntegrationFlags};

@@ -24,13 +24,13 @@ use crate::api_key::MalformedKey;
 use crate::claims::{Claim, Claims, NoClaims};
 use crate::environment::{Clock, Random, UnixSeconds};
 use crate::key_store::{
-    Answer, KeyStore, READ_DEADLINE, Unavailable, UnavailableKind, UnusableRecord, Validity,
-    Verdict,
+    Answer, KeyStore, READ_DEADLINE, Reading, Recency, Source, Unavailable, UnavailableKind,
+    UnusableRecord, Validity, Verdict,
 };
 use crate::signer::{SignError, Signer, Token};
 
-/// How old the answer of a store can be when a token is dated by it: the deadline of a question,
-/// and the second that a clock of whole seconds may swallow.
+/// How long before the date of a token the question was asked that it rests on: the deadline of a
+/// question, and a second for the way back. A reading from memory may be older by its age then.
 pub const MAX_ANSWER_AGE: Duration = READ_DEADLINE.saturating_add(Duration::from_secs(1));
 
 /// A kind of token: which keys it is given for, and what it says.
@@ -58,7 +58,8 @@ pub trait TokenFamily: Send + Sync + Sized + 'static {
     fn find(
         store: &dyn KeyStore,
         key: &Self::ApiKey,
-    ) -> impl Future<Output = Result<Answer<Self::Record>, Unavailable>> + Send;
+        recency: Recency,
+    ) -> impl Future<Output = Result<Reading<Self::Record>, Unavailable>> + Send;
 
     /// Decides whether a record lets its key in at a moment. Called by `verify` alone.
     ///
@@ -230,28 +231,52 @@ impl Exchange {
     }
 
     async fn token_of<F: TokenFamily>(&self, key: &F::ApiKey) -> Result<Token, NoToken> {
-        let asked_at = self.clock.now();
-        let answer = F::find(&*self.store, key).await?;
-        // Once: what is judged by this time is dated by it, however long the signature takes.
-        let now = self.clock.now();
-        if now.saturating_sub(asked_at) > MAX_ANSWER_AGE.as_secs() {
-            return Err(outdated().into());
-        }
-        let time = timestamp(now);
-        let record = match answer {
-            Answer::Found(record) => record,
-            Answer::Absent => return Err(Refusal::Unknown.into()),
-            Answer::Gone(validity) => {
-                check_validity(validity, time)?;
-                return Err(Refusal::Unknown.into());
-            }
-            Answer::Unusable(reason) => return Err(Refusal::Unusable(reason).into()),
-        };
-        let verified = verify::verify::<F>(key, record, time)?;
+        let (verified, now) = self.verified::<F>(key).await?;
         let claims = self.claims_of(&verified, now).map_err(NoToken::Failed)?;
         match self.signer.sign(claims).await {
             Err(SignError::Busy) => Err(self.door.refuse(Overload::QueueWait).into()),
             outcome => outcome.map_err(|error| NoToken::Failed(error.into())),
+        }
+    }
+
+    /// Asks, and asks once more where nothing can rest on the first answer.
+    async fn verified<'k, F: TokenFamily>(
+        &self,
+        key: &'k F::ApiKey,
+    ) -> Result<(VerifiedKey<'k, F>, UnixSeconds), NoToken> {
+        let mut recency = Recency::Remembered;
+        for _ in 0..2 {
+            match self.ask::<F>(key, recency).await? {
+                Judgement::Verified(verified, now) => return Ok((verified, now)),
+                Judgement::AskAgain(how) => recency = how,
+            }
+        }
+        Err(outdated().into())
+    }
+
+    async fn ask<'k, F: TokenFamily>(
+        &self,
+        key: &'k F::ApiKey,
+        recency: Recency,
+    ) -> Result<Judgement<'k, F>, NoToken> {
+        let asked_at = self.clock.moment();
+        let Reading { answer, source } = F::find(&*self.store, key, recency).await?;
+        // Once: what is judged by this time is dated by it, however long the signature takes.
+        let now = self.clock.moment();
+        if now.since(asked_at) > MAX_ANSWER_AGE {
+            return Ok(Judgement::AskAgain(recency));
+        }
+        let now = now.since_epoch.as_secs();
+        match (judge::<F>(key, answer, timestamp(now)), source) {
+            (Ok(verified), _) => Ok(Judgement::Verified(verified, now)),
+            (Err(_), Source::Stale(kind)) => Err(too_old_to_refuse_by(kind).into()),
+            // The key may have been replaced in place since.
+            (Err(Refusal::WrongSecret), source)
+                if recency == Recency::Remembered && source != Source::Store =>
+            {
+                Ok(Judgement::AskAgain(Recency::Current))
+            }
+            (Err(refusal), _) => Err(refusal.into()),
         }
     }
 
@@ -264,6 +289,37 @@ impl Exchange {
         self.random.fill(&mut jti)?;
         let jti = uuid::Builder::from_random_bytes(jti).into_uuid();
         Ok(Claims::of(key, now, jti)?)
+    }
+}
+
+/// What a question has come to.
+enum Judgement<'k, F: TokenFamily> {
+    Verified(VerifiedKey<'k, F>, UnixSeconds),
+    /// Nothing can rest on the answer.
+    AskAgain(Recency),
+}
+
+fn judge<F: TokenFamily>(
+    key: &F::ApiKey,
+    answer: Answer<F::Record>,
+    now: Timestamp,
+) -> Result<VerifiedKey<'_, F>, Refusal> {
+    match answer {
+        Answer::Found(record) => verify::verify::<F>(key, record, now),
+        Answer::Absent => Err(Refusal::Unknown),
+        Answer::Gone(validity) => {
+            check_validity(validity, now)?;
+            Err(Refusal::Unknown)
+        }
+        Answer::Unusable(reason) => Err(Refusal::Unusable(reason)),
+    }
+}
+
+/// What may have changed since must not be told to a caller as "invalid".
+fn too_old_to_refuse_by(kind: UnavailableKind) -> Unavailable {
+    Unavailable {
+        kind,
+        detail: "what is remembered of the key is too old to refuse it by".to_owned(),
     }
 }
 

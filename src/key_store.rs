@@ -3,9 +3,10 @@
 //! The one rule that everything else rests on: *there is no such key* and *I could not find out*
 //! are different types, from here to the wire. Only the first may be told to a caller as "invalid".
 //! The exchange reads through [`KeyStore`]; operators look through [`KeyRecords`] and write through
-//! [`KeyAdmin`]. What the records say is in the rooms below, and so are the storage engines; nothing
-//! of those shows here.
+//! [`KeyAdmin`]. What the records say is in the rooms below, and so are the storage engines and the
+//! cache that the exchange has around one; nothing of those shows here.
 
+pub mod cached;
 mod change;
 pub mod datastore;
 mod facts;
@@ -13,6 +14,7 @@ mod records;
 pub mod sqlite;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -29,6 +31,9 @@ use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
 /// One question as its caller sees it, the same with every store: waiting, connection, attempts
 /// and pauses. One known client gives up after ten seconds, and our answer has to reach it before.
 pub const READ_DEADLINE: Duration = Duration::from_secs(4);
+/// One attempt at a question. A store answers in tens of milliseconds; one that has not by now is
+/// better asked again, and who knows an older answer waits no longer.
+pub const READ_ATTEMPT: Duration = Duration::from_millis(800);
 /// One change as its caller sees it, the same with every store, reading back included.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
 /// The most rows of a page: the largest rows there can be fit into a message of 4 MiB.
@@ -42,13 +47,68 @@ pub trait KeyStore: Send + Sync {
         &self,
         integration_id: &IntegrationId,
         key_id: &KeyId,
-    ) -> Result<Answer<IntegrationKey>, Unavailable>;
+        recency: Recency,
+    ) -> Result<Reading<IntegrationKey>, Unavailable>;
 
     /// Finds the organization that holds a key; of several, the one whose name sorts first.
     async fn organization_key(
         &self,
         key: &OrganizationApiKey,
-    ) -> Result<Answer<OrganizationKey>, Unavailable>;
+        recency: Recency,
+    ) -> Result<Reading<OrganizationKey>, Unavailable>;
+}
+
+/// How new a reading has to be. A store that remembers nothing gives none but the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recency {
+    /// It may be remembered, as its source then says.
+    Remembered,
+    /// The store said so within the last second.
+    Current,
+}
+
+/// What is known of a key, and what that rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading<T> {
+    pub answer: Answer<T>,
+    pub source: Source,
+}
+
+impl<T> From<Answer<T>> for Reading<T> {
+    /// What the store says now.
+    fn from(answer: Answer<T>) -> Self {
+        Self { answer, source: Source::Store }
+    }
+}
+
+/// What a reading rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The store was asked: for this caller, or for one who came a moment before.
+    Store,
+    /// Memory, so new that nobody asks the store.
+    Fresh,
+    /// Memory, while the store is asked again.
+    Refreshing,
+    /// Memory that would be too old if the store did not fail as it does. It may let a key in; it
+    /// may never refuse one.
+    Stale(UnavailableKind),
+    /// Memory of a moment ago: there was no such key.
+    Absence,
+}
+
+impl Source {
+    /// The source in a word, for counting: one of a few.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Store => "store",
+            Self::Fresh => "fresh",
+            Self::Refreshing => "refreshing",
+            Self::Stale(_) => "stale",
+            Self::Absence => "absence",
+        }
+    }
 }
 
 /// Shows operators what stands in the store, page by page and in the order of names.
@@ -259,7 +319,7 @@ pub struct OrganizationKey {
 /// Who holds an organization's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
-    Organization(String),
+    Organization(Arc<str>),
     /// A parent with a numeric id: it has no name that a token could state.
     Numbered,
 }
@@ -288,6 +348,8 @@ pub enum UnavailableKind {
     Credentials,
     #[error("the key store failed")]
     Failed,
+    #[error("the key store is asked too much at once")]
+    Overloaded,
 }
 
 /// Why a change was not made.

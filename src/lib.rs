@@ -11,7 +11,8 @@
 //! claims.rs       what a token says
 //! exchange.rs     the use case: find, verify, claim, sign; a file per token family below it
 //! key_life.rs     how an API key comes to be, is replaced and ends: rules, and no deeds
-//! key_store.rs    what a store must be able to say and to do; the engines are below it
+//! key_store.rs    what a store must be able to say and to do; the engines, and the cache around
+//!                 one, are below it
 //! signer.rs       signing keys, signatures, and the JWK Set to publish
 //! doctor.rs       what is wrong in a store, with remedies
 //! manifest.rs     what a store should hold, as a file; the steps from here to there
@@ -31,13 +32,14 @@
 //! ```text
 //! bytes -> http::token       size, time, JSON            400 408 413
 //!       -> ApiKey::parse     grammar                     401
-//!       -> KeyStore          find the record             503 when it cannot know
+//!       -> KeyStore          remembered, or read         503 when it cannot know
 //!       -> verify            the only maker of VerifiedKey   401
 //!       -> Claims::of        what the token says         500
 //!       -> Signer::sign                                  500
 //!       -> {"token":"..."}
 //! ```
-//! Straight down and straight back: no room is entered twice.
+//! Straight down and straight back; only a store is asked twice, where nothing can rest on its first
+//! answer.
 //!
 //! # Invariants
 //! 1. The core imports nothing of what is around it.

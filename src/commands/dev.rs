@@ -21,7 +21,7 @@ use crate::environment::System;
 use crate::http::server::{ListenAddress, Listener};
 use crate::key_store::{
     Answer, Description, KeyAdmin, KeyStore, NewIntegration, NewIntegrationKey, NewOrganization,
-    NewOrganizationKey, WriteError,
+    NewOrganizationKey, Recency, WriteError,
 };
 use crate::signer::generate;
 use crate::telemetry::logs;
@@ -142,8 +142,9 @@ impl DemoKeys {
         let key = IntegrationApiKey::parse(&SecretString::from(self.integration.as_str()))?;
         let organization =
             OrganizationApiKey::parse(SecretString::from(self.organization.as_str()))?;
-        let record = store.integration_key(key.integration_id(), key.key_id()).await?;
-        let holder = store.organization_key(&organization).await?;
+        let (id, key_id) = (key.integration_id(), key.key_id());
+        let record = store.integration_key(id, key_id, Recency::Current).await?.answer;
+        let holder = store.organization_key(&organization, Recency::Current).await?.answer;
         Ok(matches!(record, Answer::Found(record) if record.secret_hash == Some(key.secret_hash()))
             && matches!(holder, Answer::Found(_)))
     }

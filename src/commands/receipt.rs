@@ -23,7 +23,7 @@ pub(super) fn receipt<F: TokenFamily>(
     let now = Timestamp::now();
     let assumptions = Assumptions::DEFAULT;
     let receipt = Receipt::of::<F>(revoked_at, now, &assumptions);
-    let complete_at = receipt.complete_at();
+    let (complete_at, in_health_at) = (receipt.complete_at(), receipt.complete_in_health_at());
     complain(&paragraph(
         "note: ",
         "a key that is revoked ends everywhere. One that only expires goes on in the Go service \
@@ -43,6 +43,7 @@ pub(super) fn receipt<F: TokenFamily>(
                 ("revoked_at", json!(revoked_at.to_string())),
                 ("effective_at", json!(receipt.effective_at.to_string())),
                 ("last_token_ends_at", json!(complete_at.to_string())),
+                ("last_token_ends_in_health_at", json!(in_health_at.to_string())),
                 ("terms_in_seconds", terms.into()),
                 ("assumptions", assumed(&assumptions).into()),
             ] {
@@ -65,6 +66,13 @@ pub(super) fn receipt<F: TokenFamily>(
             for term in &receipt.terms {
                 let _ = writeln!(text, "  {:>6} s  {}", seconds(term.duration), term.name);
             }
+            if in_health_at != complete_at {
+                let _ = writeln!(
+                    text,
+                    "\nWhere the store answers every instance, by {}.",
+                    time(in_health_at, now)
+                );
+            }
             text.push_str("\nThis assumes\n");
             for assumption in assumed(&assumptions) {
                 text.push_str(&paragraph("  - ", &assumption));
@@ -76,18 +84,13 @@ pub(super) fn receipt<F: TokenFamily>(
 
 /// What the sum rests on, in words.
 fn assumed(assumptions: &Assumptions) -> Vec<String> {
-    let memory = assumptions.memory.max(assumptions.memory_while_away);
     vec![
-        if memory.is_zero() {
-            "instances that answer nothing from memory: `serve` with its defaults, or the Go service"
-                .to_owned()
-        } else {
-            format!(
-                "instances that answer from memory for {} s at most, and {} s without the store",
-                seconds(assumptions.memory),
-                seconds(assumptions.memory_while_away)
-            )
-        },
+        format!(
+            "instances that answer from memory for {} s at most, and for {} s while the store does \
+             not answer: `serve` with its defaults; the Go service has no memory",
+            seconds(assumptions.memory),
+            seconds(assumptions.memory_while_away)
+        ),
         format!(
             "verifiers that take a token for {} s after its end at most, and remember none",
             seconds(assumptions.leeway)

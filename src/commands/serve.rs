@@ -12,6 +12,7 @@ use crate::exchange::Exchange;
 use crate::http::server::{self, Drain, Limits, ListenAddress, Listener, Schedule};
 use crate::http::{metrics, service, too_late};
 use crate::key_store::KeyStore;
+use crate::key_store::cached::Cached;
 use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
 use crate::telemetry::logs;
@@ -29,6 +30,7 @@ pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
 /// Everything but the ports.
 pub(super) struct Service {
     signer: Arc<Signer>,
+    store: Arc<Cached>,
     exchange: Exchange,
     limits: Limits,
     /// What is there to watch over, when the keys are in Datastore.
@@ -50,11 +52,12 @@ impl Service {
             OpenStore::Datastore(store) => (Arc::clone(&store) as _, Some(store)),
             OpenStore::Sqlite(store) => (store, None),
         };
-        let exchange =
-            Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System))
-                .at_most(max_in_flight);
+        let store = Arc::new(Cached::new(store, config.cache, Arc::new(System)));
+        let (clock, random) = (Arc::new(System), Arc::new(System));
+        let exchange = Exchange::new(Arc::clone(&store) as _, Arc::clone(&signer), clock, random)
+            .at_most(max_in_flight);
         let limits = Limits { connections: max_connections, ..Limits::PRODUCTION };
-        Ok(Self { signer, exchange, limits, datastore })
+        Ok(Self { signer, store, exchange, limits, datastore })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -67,6 +70,7 @@ impl Service {
         }
         let figures = Metrics::new()?;
         figures.watch_signing_keys(Arc::clone(&self.signer))?;
+        figures.watch_cache(self.store)?;
         let port = listeners.service.figures();
         figures.watch_load(&self.exchange, Arc::clone(&self.signer), port)?;
         if let Some(datastore) = self.datastore {

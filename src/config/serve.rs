@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tracing::Level;
 
+use super::cache::CacheFlags;
 use super::duration::duration;
 use super::flags::log_levels;
 use super::go_style;
@@ -13,6 +14,7 @@ use super::limits::{LimitsConfig, LimitsFlags};
 use super::store::StoreFlags;
 use super::{ConfigError, Platform, StoreConfig};
 use crate::http::server::ListenAddress;
+use crate::key_store::cached::CacheLimits;
 use crate::signer::KeyFile;
 use crate::telemetry::logs::LogFormat;
 
@@ -46,6 +48,8 @@ pub struct ServeFlags {
     pub limits: LimitsFlags,
     #[command(flatten)]
     pub store: StoreFlags,
+    #[command(flatten)]
+    pub cache: CacheFlags,
 }
 
 /// What a service needs to know before it opens a port.
@@ -58,6 +62,7 @@ pub struct ServeConfig {
     pub key_reload_interval: Duration,
     pub limits: LimitsConfig,
     pub store: StoreConfig,
+    pub cache: CacheLimits,
 }
 
 impl ServeFlags {
@@ -89,7 +94,16 @@ impl ServeFlags {
         }
         let limits = self.limits.resolve()?;
         let store = self.store.resolve(platform)?;
-        Ok(ServeConfig { address, metrics_address, key_file, key_reload_interval, limits, store })
+        let cache = self.cache.resolve()?;
+        Ok(ServeConfig {
+            address,
+            metrics_address,
+            key_file,
+            key_reload_interval,
+            limits,
+            store,
+            cache,
+        })
     }
 
     /// The level of the log.

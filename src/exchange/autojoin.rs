@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::{Refusal, TokenFamily, check_validity};
 use crate::api_key::{MalformedKey, OrganizationApiKey};
 use crate::claims::{Claim, ClaimValue, NoClaims};
-use crate::key_store::{Answer, Holder, KeyStore, OrganizationKey, Unavailable};
+use crate::key_store::{Holder, KeyStore, OrganizationKey, Reading, Recency, Unavailable};
 
 /// `POST /v0/token/autojoin`.
 pub struct Autojoin;
@@ -29,8 +29,9 @@ impl TokenFamily for Autojoin {
     async fn find(
         store: &dyn KeyStore,
         key: &OrganizationApiKey,
-    ) -> Result<Answer<OrganizationKey>, Unavailable> {
-        store.organization_key(key).await
+        recency: Recency,
+    ) -> Result<Reading<OrganizationKey>, Unavailable> {
+        store.organization_key(key, recency).await
     }
 
     fn check(

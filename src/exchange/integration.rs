@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use super::{Refusal, TokenFamily, check_validity};
 use crate::api_key::{IntegrationApiKey, MalformedKey};
 use crate::claims::{Claim, ClaimValue, NoClaims};
-use crate::key_store::{Answer, IntegrationKey, KeyStatus, KeyStore, Unavailable};
+use crate::key_store::{IntegrationKey, KeyStatus, KeyStore, Reading, Recency, Unavailable};
 
 /// `POST /v0/token/integration`.
 pub struct Integration;
@@ -29,8 +29,9 @@ impl TokenFamily for Integration {
     async fn find(
         store: &dyn KeyStore,
         key: &IntegrationApiKey,
-    ) -> Result<Answer<IntegrationKey>, Unavailable> {
-        store.integration_key(key.integration_id(), key.key_id()).await
+        recency: Recency,
+    ) -> Result<Reading<IntegrationKey>, Unavailable> {
+        store.integration_key(key.integration_id(), key.key_id(), recency).await
     }
 
     fn check(

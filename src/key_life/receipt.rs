@@ -8,25 +8,27 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::exchange::{MAX_ANSWER_AGE, TokenFamily};
-use crate::key_store::WRITE_DEADLINE;
+use crate::key_store::cached::CacheLimits;
+use crate::key_store::{READ_ATTEMPT, WRITE_DEADLINE};
 
 /// What a receipt cannot know of the instances and verifiers out there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Assumptions {
-    /// The longest time for which an instance may answer from memory.
+    /// The longest time for which an instance may answer from memory, counted from the moment at
+    /// which it asked the store.
     pub memory: Duration,
-    /// The same while it cannot reach the store.
+    /// The same while the store does not answer.
     pub memory_while_away: Duration,
     /// How long after its end a verifier may still take a token.
     pub leeway: Duration,
 }
 
 impl Assumptions {
-    /// Instances of `serve` with its defaults, which answer nothing from memory, as those of the Go
-    /// service; and verifiers with the leeway that go-jose gives by default.
+    /// Instances of `serve` with its defaults; and verifiers with the leeway that go-jose gives by
+    /// default.
     pub const DEFAULT: Self = Self {
-        memory: Duration::ZERO,
-        memory_while_away: Duration::ZERO,
+        memory: CacheLimits::DEFAULT.max_age,
+        memory_while_away: CacheLimits::DEFAULT.stale_if_error,
         leeway: Duration::from_mins(1),
     };
 }
@@ -37,6 +39,8 @@ pub struct Receipt {
     /// From when on the store says that the key is revoked.
     pub effective_at: Timestamp,
     pub terms: [Term; 4],
+    /// What the first term comes to where the store answers.
+    memory: Duration,
 }
 
 /// One of the times that add up.
@@ -57,21 +61,35 @@ impl Receipt {
         assumptions: &Assumptions,
     ) -> Self {
         let term = |name, duration| Term { name, duration };
+        // Without any memory a question may still be answered by one that was asked before it.
+        let memory = assumptions.memory.max(READ_ATTEMPT);
         Self {
             effective_at: now.min(later(revoked_at, WRITE_DEADLINE)).max(revoked_at),
             terms: [
-                term("answer from memory", assumptions.memory.max(assumptions.memory_while_away)),
+                term("answer from memory", memory.max(assumptions.memory_while_away)),
                 term("wait between answer and signature", MAX_ANSWER_AGE),
                 term("lifetime of a token", Duration::from_secs(F::LIFETIME_SECONDS)),
                 term("leeway of a verifier", assumptions.leeway),
             ],
+            memory,
         }
     }
 
     /// From when on no verifier takes any token of the key.
     #[must_use]
     pub fn complete_at(&self) -> Timestamp {
-        self.terms.iter().fold(self.effective_at, |time, term| later(time, term.duration))
+        self.after(self.terms[0].duration)
+    }
+
+    /// The same, if the store answers every instance.
+    #[must_use]
+    pub fn complete_in_health_at(&self) -> Timestamp {
+        self.after(self.memory)
+    }
+
+    fn after(&self, memory: Duration) -> Timestamp {
+        let rest = self.terms[1..].iter().map(|term| term.duration);
+        rest.fold(later(self.effective_at, memory), later)
     }
 }
 

@@ -41,16 +41,14 @@ pub use self::figures::DatastoreHealth;
 use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey};
 use crate::environment::Clock;
 use crate::key_store::{
-    Answer, IntegrationKey, KeyStore, OrganizationKey, READ_DEADLINE, Unavailable, UnavailableKind,
+    Answer, IntegrationKey, KeyStore, OrganizationKey, READ_ATTEMPT, READ_DEADLINE, Reading,
+    Recency, Unavailable, UnavailableKind,
 };
 use connection::Connection;
 use entity::Keys;
 use facts::Of;
 use failure::{Failure, Wording};
 
-/// One attempt at a question. Datastore answers a lookup in tens of milliseconds; a call that has
-/// not come back by now is better made again.
-const READ_ATTEMPT: Duration = Duration::from_millis(800);
 /// How often an answer that is put off (`deferred`, an unfinished batch) is asked for again.
 const MAX_CONTINUATIONS: usize = 10;
 
@@ -271,23 +269,26 @@ impl KeyStore for DatastoreStore {
         &self,
         integration_id: &IntegrationId,
         key_id: &KeyId,
-    ) -> Result<Answer<IntegrationKey>, Unavailable> {
+        _: Recency,
+    ) -> Result<Reading<IntegrationKey>, Unavailable> {
         let (id, key_id) = (integration_id.as_str(), key_id.as_str());
         let keys =
             [self.keys.integration_key(id, key_id), self.keys.integration_key_facts(id, key_id)];
         let [record, facts] = self.lookup(keys, Patience::question(), Wording::Kept).await?;
-        match record.and_then(|record| record.entity) {
+        let answer = match record.and_then(|record| record.entity) {
             Some(record) => {
-                entity::integration_key(record, &facts::of_result(facts, Of::IntegrationKey))
+                entity::integration_key(record, &facts::of_result(facts, Of::IntegrationKey))?
             }
-            None => Ok(Answer::Absent),
-        }
+            None => Answer::Absent,
+        };
+        Ok(answer.into())
     }
 
     async fn organization_key(
         &self,
         key: &OrganizationApiKey,
-    ) -> Result<Answer<OrganizationKey>, Unavailable> {
+        _: Recency,
+    ) -> Result<Reading<OrganizationKey>, Unavailable> {
         let query = key_is(key.reveal().expose_secret());
         let facts_key = self.keys.organization_key_facts(key.hash());
         let patience = Patience::question();
@@ -296,13 +297,14 @@ impl KeyStore for DatastoreStore {
             self.lookup([facts_key], patience, Wording::Kept),
         )?;
         let validity = facts::of_result(facts, Of::OrganizationKey).validity()?;
-        Ok(match (record, validity) {
+        let answer = match (record, validity) {
             (Some(record), validity) => {
                 entity::organization_key(record, validity.unwrap_or_default())
             }
             (None, Some(validity)) => Answer::Gone(validity),
             (None, None) => Answer::Absent,
-        })
+        };
+        Ok(answer.into())
     }
 }
 

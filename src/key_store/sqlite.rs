@@ -22,7 +22,8 @@ use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey, OrganizationName}
 use crate::key_store::{
     Answer, Cursor, Holder, IntegrationKey, IntegrationKeyFactsRow, IntegrationKeyRow,
     IntegrationRow, KeyRecords, KeyStore, OrganizationKey, OrganizationKeyFactsRow,
-    OrganizationKeyRow, OrganizationKeysOf, OrganizationRow, Page, READ_DEADLINE, Unavailable,
+    OrganizationKeyRow, OrganizationKeysOf, OrganizationRow, Page, READ_DEADLINE, Reading, Recency,
+    Unavailable,
 };
 use database::Database;
 use rows::Place;
@@ -106,24 +107,27 @@ impl KeyStore for SqliteStore {
         &self,
         integration_id: &IntegrationId,
         key_id: &KeyId,
-    ) -> Result<Answer<IntegrationKey>, Unavailable> {
+        _: Recency,
+    ) -> Result<Reading<IntegrationKey>, Unavailable> {
         let (id, key) = (integration_id.clone(), key_id.clone());
         let found = self
             .read(move |database| rows::read_integration_key(database, id.as_str(), key.as_str()))
             .await?;
-        let Some(row) = found else { return Ok(Answer::Absent) };
-        Ok(Answer::Found(IntegrationKey {
+        let Some(row) = found else { return Ok(Answer::Absent.into()) };
+        let key = IntegrationKey {
             secret_hash: row.secret_hash(),
             status: row.key_status(),
             tier: row.tier,
             validity: row.validity()?,
-        }))
+        };
+        Ok(Answer::Found(key).into())
     }
 
     async fn organization_key(
         &self,
         key: &OrganizationApiKey,
-    ) -> Result<Answer<OrganizationKey>, Unavailable> {
+        _: Recency,
+    ) -> Result<Reading<OrganizationKey>, Unavailable> {
         let hash = key.hash();
         let found = self.read(move |database| {
             Ok(match rows::read_organization_key(database, &hash, None)? {
@@ -133,14 +137,15 @@ impl KeyStore for SqliteStore {
         });
         let (holder, facts) = found.await?;
         let validity = facts.validity()?;
-        Ok(match (holder, validity) {
+        let answer = match (holder, validity) {
             (Some(name), validity) => Answer::Found(OrganizationKey {
-                holder: Holder::Organization(name),
+                holder: Holder::Organization(name.into()),
                 validity: validity.unwrap_or_default(),
             }),
             (None, Some(validity)) => Answer::Gone(validity),
             (None, None) => Answer::Absent,
-        })
+        };
+        Ok(answer.into())
     }
 }
 

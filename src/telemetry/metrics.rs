@@ -1,5 +1,6 @@
 //! Metrics in the words of the Go service; dashboards and alerts go on as they are.
 
+mod cache;
 mod family;
 mod key_store;
 mod load;
@@ -14,11 +15,13 @@ use prometheus::{
     TextEncoder,
 };
 
+use self::cache::KeyCache;
 use self::key_store::Datastore;
 use self::load::Load;
 use self::signing_keys::SigningKeys;
 use crate::exchange::{Exchange, Refusal, TokenFamily};
 use crate::http::server::PortFigures;
+use crate::key_store::cached::Cached;
 use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
 
@@ -116,6 +119,14 @@ impl Metrics {
     /// When it is on it already, which is a defect.
     pub fn watch_datastore(&self, store: Arc<DatastoreStore>) -> prometheus::Result<()> {
         self.registry.register(Box::new(Datastore::of(store)?))
+    }
+
+    /// The cache of keys, on the page from now on.
+    ///
+    /// # Errors
+    /// When it is on it already, which is a defect.
+    pub fn watch_cache(&self, cache: Arc<Cached>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(KeyCache::of(cache)?))
     }
 
     /// Counts a request handler that panicked.

@@ -13,8 +13,10 @@ use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process_group};
 use secrecy::SecretString;
 use token_exchange::api_key::IntegrationApiKey;
+use token_exchange::key_store::Answer;
 use token_exchange::key_store::sqlite::SqliteStore;
-use token_exchange::key_store::{Answer, KeyStore as _};
+
+use crate::support::ask::Ask as _;
 
 const WRITES: usize = 1000;
 /// How many writes are acknowledged before the next kill.
@@ -77,7 +79,7 @@ fn no_acknowledged_write_is_lost_and_no_key_is_half_written_when_operators_are_k
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for (number, api_key) in acknowledged {
         let key = IntegrationApiKey::parse(&SecretString::from(api_key)).unwrap();
-        let answer = runtime.block_on(store.integration_key(key.integration_id(), key.key_id()));
+        let answer = runtime.block_on(store.look_up(key.integration_id(), key.key_id()));
         match answer.unwrap() {
             Answer::Found(found) => assert_eq!(found.secret_hash, Some(key.secret_hash())),
             other => panic!("writer-{number} is lost: {other:?}"),

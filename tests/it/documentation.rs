@@ -13,7 +13,7 @@ use serde_json::Value;
 use token_exchange::doctor::Code;
 use token_exchange::environment::System;
 use token_exchange::exchange::{Autojoin, Exchange, Integration, Refusal};
-use token_exchange::key_store::KeyStore as _;
+use token_exchange::key_store::cached::{CacheLimits, Cached};
 use token_exchange::key_store::datastore::DatastoreStore;
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::signer::{KeyFile, Signer};
@@ -21,6 +21,7 @@ use token_exchange::telemetry::metrics::Metrics;
 
 use crate::stores::engine::{connect, integration_id, key_id};
 use crate::stores::grpc::{StandIn, missing_of, reply};
+use crate::support::ask::Ask as _;
 use crate::support::golden;
 use crate::support::service::Launch;
 
@@ -99,7 +100,10 @@ async fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
     metrics.watch_signing_keys(Arc::clone(&signer)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(&folder.path().join("keys.db")).unwrap());
-    let exchange = Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System));
+    let cache = Cached::new(store, CacheLimits::DEFAULT, Arc::new(System));
+    let cache = Arc::new(cache);
+    metrics.watch_cache(Arc::clone(&cache)).unwrap();
+    let exchange = Exchange::new(cache, Arc::clone(&signer), Arc::new(System), Arc::new(System));
     metrics.watch_load(&exchange, signer, Arc::default()).unwrap();
     metrics.watch_datastore(Arc::new(datastore_that_has_answered().await)).unwrap();
     let page = metrics.page().unwrap();
@@ -123,7 +127,7 @@ async fn datastore_that_has_answered() -> DatastoreStore {
     })
     .await;
     let store = connect(&server.address(), "project");
-    store.integration_key(&integration_id("acme"), &key_id("ki_first")).await.unwrap();
+    store.look_up(&integration_id("acme"), &key_id("ki_first")).await.unwrap();
     store
 }
 
@@ -170,6 +174,9 @@ fn refusals_to_start_are_in_the_readme_word_for_word() {
         refused(&["-port=9990"], &[]),
         refused(&["-port=70000"], &[]),
         refused(&["-key-store=sqlite:keys.db", "-project-id=x"], &[]),
+        refused(&["-cache-fresh=1m"], &[]),
+        refused(&["-cache-max-age=15m"], &[]),
+        refused(&["-cache-capacity=2000000"], &[]),
         refused(&[], &[("PORT", "")]),
         refused(&[], &[("K_SERVICE", "auth"), ("DATASTORE_EMULATOR_HOST", "localhost:1")]),
     ];

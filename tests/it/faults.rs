@@ -11,7 +11,7 @@ use token_exchange::exchange::Exchange;
 use token_exchange::http::server::{self, Drain, Limits, Listener, Schedule};
 use token_exchange::http::{metrics, service, too_late};
 use token_exchange::key_store::{
-    Answer, IntegrationKey, KeyStore, OrganizationKey, Unavailable, UnavailableKind,
+    IntegrationKey, KeyStore, OrganizationKey, Reading, Recency, Unavailable, UnavailableKind,
 };
 use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::metrics::Metrics;
@@ -171,7 +171,7 @@ enum BrokenStore {
 }
 
 impl BrokenStore {
-    fn fail<T>(&self) -> Result<Answer<T>, Unavailable> {
+    fn fail<T>(&self) -> Result<Reading<T>, Unavailable> {
         match self {
             Self::Panics => panic!("a defect"),
             Self::IsAway => Err(Unavailable {
@@ -188,14 +188,16 @@ impl KeyStore for BrokenStore {
         &self,
         _: &IntegrationId,
         _: &KeyId,
-    ) -> Result<Answer<IntegrationKey>, Unavailable> {
+        _: Recency,
+    ) -> Result<Reading<IntegrationKey>, Unavailable> {
         self.fail()
     }
 
     async fn organization_key(
         &self,
         _: &OrganizationApiKey,
-    ) -> Result<Answer<OrganizationKey>, Unavailable> {
+        _: Recency,
+    ) -> Result<Reading<OrganizationKey>, Unavailable> {
         self.fail()
     }
 }

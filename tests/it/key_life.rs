@@ -20,7 +20,7 @@ use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{
     Change, Description, Facts, IntegrationKeyRow, KeyAdmin as _, KeyRecords as _, KeyStatus,
     NewIntegration, NewIntegrationKey, NewOrganization, NewOrganizationKey, OrganizationKeyRow,
-    OrganizationKeysOf, Write,
+    OrganizationKeysOf, READ_ATTEMPT, Write,
 };
 use tokio::runtime::Runtime;
 
@@ -261,8 +261,9 @@ fn a_receipt_adds_up() {
     let revoked_at = time(NOON);
     let of_integration = Receipt::of::<Integration>(revoked_at, revoked_at, &Assumptions::DEFAULT);
     let seconds = of_integration.terms.map(|term| term.duration.as_secs());
-    assert_eq!(seconds, [0, 5, 20, 60]);
-    assert_eq!(of_integration.complete_at(), time("2026-11-22T12:01:25Z"));
+    assert_eq!(seconds, [600, 5, 20, 60]);
+    assert_eq!(of_integration.complete_at(), time("2026-11-22T12:11:25Z"));
+    assert_eq!(of_integration.complete_in_health_at(), time("2026-11-22T12:01:55Z"));
     // The change itself may have taken its time, and an old receipt is the same every day.
     for (now, effective_at) in [
         ("2026-11-22T12:00:03Z", "2026-11-22T12:00:03Z"),
@@ -280,6 +281,11 @@ fn a_receipt_adds_up() {
     };
     let receipt = Receipt::of::<Integration>(revoked_at, revoked_at, &cached);
     assert_eq!(receipt.terms[0].duration, Duration::from_mins(5));
+    // Without a memory there is still the read that a question may have joined.
+    let none = Assumptions { memory: Duration::ZERO, memory_while_away: Duration::ZERO, ..cached };
+    let receipt = Receipt::of::<Integration>(revoked_at, revoked_at, &none);
+    assert_eq!(receipt.terms[0].duration, READ_ATTEMPT);
+    assert_eq!(receipt.complete_at(), receipt.complete_in_health_at());
 }
 
 #[test]

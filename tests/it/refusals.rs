@@ -128,7 +128,7 @@ async fn a_key_is_valid_from_its_first_second_to_its_last() {
         ("2027-01-02T00:00:00Z", Some(Refusal::Expired)),
     ] {
         let at = now.parse::<Timestamp>().unwrap().as_second().unsigned_abs();
-        let exchange = exchange(store.clone(), Arc::new(Times::from([at, at])));
+        let exchange = exchange(store.clone(), Arc::new(Times::new(vec![at, at])));
         let outcome = exchange.exchange::<Integration>(key.clone()).await;
         match (outcome, refusal) {
             (Ok(_), None) => {}
@@ -141,14 +141,20 @@ async fn a_key_is_valid_from_its_first_second_to_its_last() {
 }
 
 #[tokio::test]
-async fn an_answer_that_has_grown_old_on_the_way_is_an_outage() {
+async fn an_answer_that_has_grown_old_on_the_way_is_asked_for_once_more() {
     // A machine that is stopped between the answer and the token: the clock has gone on.
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(&folder.path().join("keys.db")).unwrap());
     let key = integration_key(&*store, "ki_1", &Terms::default()).await;
-    for (passed, is_old) in [(5, false), (6, true)] {
-        let now = 1_800_000_000;
-        let exchange = exchange(store.clone(), Arc::new(Times::from([now, now + passed])));
+    for (times, is_old) in [
+        (vec![0, 5], false),
+        (vec![0, 6, 6, 11], false),
+        (vec![0, 6, 6, 12], true),
+        // A clock that is set back makes nothing old.
+        (vec![3600, 0], false),
+    ] {
+        let times = times.into_iter().map(|passed| 1_800_000_000 + passed).collect();
+        let exchange = exchange(store.clone(), Arc::new(Times::new(times)));
         match exchange.exchange::<Integration>(key.clone()).await {
             Ok(_) => assert!(!is_old),
             Err(ExchangeError { why: NoToken::Unavailable(why), .. }) => {
@@ -168,7 +174,7 @@ fn a_token_is_dated_by_the_moment_at_which_its_key_was_judged() {
     runtime.block_on(async {
         let store = Arc::new(SqliteStore::open(&folder.path().join("keys.db")).unwrap());
         let key = integration_key(&*store, "ki_1", &Terms::default()).await;
-        let exchange = exchange(store, Arc::new(Times::from([1_800_000_000, 1_800_000_003])));
+        let exchange = exchange(store, Arc::new(Times::new(vec![1_800_000_000, 1_800_000_003])));
         let token = exchange.exchange::<Integration>(key).await.unwrap();
         let body = format!("{{\"token\":\"{}\"}}\n", token.reveal().expose_secret());
         let claims = Token::from_body(&body).unwrap().claims;
@@ -188,12 +194,12 @@ fn exchange(store: Arc<SqliteStore>, clock: Arc<dyn Clock>) -> Exchange {
 
 /// A clock that shows these times, one after another.
 struct Times {
-    times: [UnixSeconds; 2],
+    times: Vec<UnixSeconds>,
     looks: AtomicUsize,
 }
 
-impl From<[UnixSeconds; 2]> for Times {
-    fn from(times: [UnixSeconds; 2]) -> Self {
+impl Times {
+    fn new(times: Vec<UnixSeconds>) -> Self {
         Self { times, looks: AtomicUsize::new(0) }
     }
 }

@@ -129,7 +129,7 @@ pub(super) fn organization_key(entity: Entity, validity: Validity) -> Answer<Org
         return Answer::Unusable(reason);
     }
     let holder = match parent.and_then(|parent| parent.id_type) {
-        Some(IdType::Name(name)) => Holder::Organization(name),
+        Some(IdType::Name(name)) => Holder::Organization(name.into()),
         Some(IdType::Id(_)) => Holder::Numbered,
         None => return Answer::Unusable(UnusableRecord::NoParent),
     };

@@ -72,7 +72,8 @@ impl Figures {
                 UnavailableKind::TooSlow => 2,
                 UnavailableKind::Refused => 3,
                 UnavailableKind::Credentials => 4,
-                UnavailableKind::Failed => 5,
+                // Nothing here is refused for want of room.
+                UnavailableKind::Failed | UnavailableKind::Overloaded => 5,
             },
         };
         self.attempts[place].observe(took);

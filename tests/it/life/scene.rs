@@ -75,7 +75,9 @@ impl Scene {
     }
 
     fn new(operator: Operator, datastore: Option<Datastore>, folder: TempDir) -> Self {
-        let service = operator.serve(Launch::token_exchange().recorded_signing_key());
+        // What commands do shows at once, as with the Go program, which remembers nothing.
+        let launch = Launch::token_exchange().recorded_signing_key().arg("-cache-capacity=0");
+        let service = operator.serve(launch);
         Self { operator, service, datastore, folder }
     }
 

@@ -10,10 +10,11 @@ use serde_json::json;
 use tempfile::TempDir;
 use token_exchange::environment::System;
 use token_exchange::key_store::datastore::{ConfigError, DatastoreConfig, DatastoreStore, Place};
-use token_exchange::key_store::{KeyStore as _, Unavailable, UnavailableKind};
+use token_exchange::key_store::{Unavailable, UnavailableKind};
 use tokio::net::TcpListener;
 
 use super::engine::{INTEGRATION, PLATFORM, integration_id, key_id};
+use crate::support::ask::Ask as _;
 use crate::support::stand_in::SilentStore;
 
 /// Set where a test runs itself again in a process of its own.
@@ -106,7 +107,7 @@ fn connect(credentials_file: Option<PathBuf>) -> Result<DatastoreStore, ConfigEr
 }
 
 async fn ask(store: &DatastoreStore) -> Result<(), Unavailable> {
-    store.integration_key(&integration_id("acme"), &key_id("ki_first")).await.map(|_| ())
+    store.look_up(&integration_id("acme"), &key_id("ki_first")).await.map(|_| ())
 }
 
 /// An endpoint that gives tokens or does not; it ends with the test's runtime.

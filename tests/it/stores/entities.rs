@@ -10,6 +10,7 @@ use super::engine::{
     Datastore, Engine as _, INTEGRATION, PLATFORM, integration_id, key_id, new_integration,
     new_key, new_organization, new_organization_key, organization_key,
 };
+use crate::support::ask::Ask as _;
 
 const HASH: &str = "67b3c2ef810b2360ec2beb22b59e0a2681a1bd100ff9e1298a93e8bac8baa156";
 
@@ -299,15 +300,15 @@ fn put_organization_key(engine: &Datastore, namespace: &str, parents: &Value) {
 }
 
 async fn find(engine: &Datastore, key: &str) -> Answer<IntegrationKey> {
-    engine.store().integration_key(&integration_id("acme"), &key_id(key)).await.unwrap()
+    engine.store().look_up(&integration_id("acme"), &key_id(key)).await.unwrap()
 }
 
 async fn holder(engine: &Datastore, key: &str) -> Answer<OrganizationKey> {
-    engine.store().organization_key(&organization_key(key)).await.unwrap()
+    engine.store().find(&organization_key(key)).await.unwrap()
 }
 
 fn named(name: &str) -> Answer<OrganizationKey> {
-    Answer::Found(held_by(Holder::Organization(name.to_owned())))
+    Answer::Found(held_by(Holder::Organization(name.into())))
 }
 
 fn held_by(holder: Holder) -> OrganizationKey {

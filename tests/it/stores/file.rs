@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use token_exchange::key_store::sqlite::{OpenError, SqliteStore};
-use token_exchange::key_store::{
-    Answer, KeyAdmin as _, KeyStore as _, Unavailable, UnavailableKind, WriteError,
-};
+use token_exchange::key_store::{Answer, KeyAdmin as _, Unavailable, UnavailableKind, WriteError};
 use tokio::task::JoinSet;
 
 use super::engine::{
     Sqlite, integration_id, key_id, new_integration, new_key, new_organization,
     new_organization_key, organization_key, sqlite,
 };
+use crate::support::ask::Ask as _;
 
 /// The longest that a caller may wait, and what a busy machine may add.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4 + 2);
@@ -131,10 +130,7 @@ fn the_file_does_not_hold_the_keys_of_organizations() {
     block_on(async {
         store.create_organization(&new_organization("mlab")).await.unwrap();
         store.create_organization_key(&new_organization_key("mlab", secret)).await.unwrap();
-        assert!(matches!(
-            store.organization_key(&organization_key(secret)).await,
-            Ok(Answer::Found(_))
-        ));
+        assert!(matches!(store.find(&organization_key(secret)).await, Ok(Answer::Found(_))));
     });
     for file in fs::read_dir(engine.path().parent().unwrap()).unwrap() {
         let content = fs::read(file.unwrap().path()).unwrap();
@@ -254,7 +250,7 @@ async fn with_acme() -> (Sqlite, SqliteStore) {
 
 /// Whether the key of `with_acme` is there.
 async fn is_found(store: &SqliteStore) -> Result<bool, Unavailable> {
-    match store.integration_key(&integration_id("acme"), &key_id("ki_first")).await? {
+    match store.look_up(&integration_id("acme"), &key_id("ki_first")).await? {
         Answer::Found(_) => Ok(true),
         Answer::Absent => Ok(false),
         other => panic!("{other:?}"),
@@ -264,7 +260,7 @@ async fn is_found(store: &SqliteStore) -> Result<bool, Unavailable> {
 async fn assert_lost(store: &SqliteStore) {
     for _ in 0..3 {
         assert_eq!(is_found(store).await.unwrap_err().kind, UnavailableKind::Failed);
-        let answer = store.organization_key(&organization_key("nobody")).await;
+        let answer = store.find(&organization_key("nobody")).await;
         assert_eq!(answer.unwrap_err().kind, UnavailableKind::Failed);
     }
     let refused = store.create_organization(&new_organization("mlab")).await;

@@ -6,6 +6,7 @@ use token_exchange::api_key::{IntegrationApiKey, OrganizationApiKey};
 use token_exchange::key_store::{Answer, Holder, KeyStatus};
 
 use super::engine::{Datastore, Engine as _};
+use crate::support::ask::Ask as _;
 use crate::support::golden;
 
 pub async fn every_recorded_entity_is_answered_as_recorded(engine: &Datastore) {
@@ -49,16 +50,16 @@ async fn answered(engine: &Datastore, case: &Value) -> (u64, Vec<(&'static str, 
     let store = engine.store();
     if case["request"]["target"] == "/v0/token/autojoin" {
         let Ok(key) = OrganizationApiKey::parse(presented) else { return (401, vec![]) };
-        match store.organization_key(&key).await.unwrap() {
+        match store.find(&key).await.unwrap() {
             Answer::Found(found) => match found.holder {
-                Holder::Organization(name) => (200, vec![("org", name.into())]),
+                Holder::Organization(name) => (200, vec![("org", (*name).into())]),
                 Holder::Numbered => (500, vec![]),
             },
             Answer::Absent | Answer::Gone(_) | Answer::Unusable(_) => (401, vec![]),
         }
     } else {
         let Ok(key) = IntegrationApiKey::parse(&presented) else { return (401, vec![]) };
-        match store.integration_key(key.integration_id(), key.key_id()).await.unwrap() {
+        match store.look_up(key.integration_id(), key.key_id()).await.unwrap() {
             Answer::Found(found)
                 if found.status == KeyStatus::Active
                     && found.secret_hash == Some(key.secret_hash()) =>

@@ -16,6 +16,7 @@ use super::engine::{
 };
 use super::grpc::{Call, StandIn, looked_up, reply};
 use super::wire::{Fate, Proxy};
+use crate::support::ask::Ask as _;
 
 /// The reason that these changes give goes over the wire with a commit alone.
 const REASON: &str = "the reason that is told once";
@@ -53,7 +54,7 @@ async fn a_revoked_organization_key_is_settled_as_well() {
     let proxy = cut_once(&engine, Fate::CutAfterSending(IN_COMMIT)).await;
     connect(&proxy.address, &engine.project).commit(&planned.change).await.unwrap();
     assert!(proxy.connections() > 1, "nothing was cut");
-    let gone = store.organization_key(&organization_key("the-key")).await.unwrap();
+    let gone = store.find(&organization_key("the-key")).await.unwrap();
     assert!(matches!(gone, Answer::Gone(_)), "{gone:?}");
 }
 
@@ -161,7 +162,7 @@ async fn row_of(engine: &Datastore) -> IntegrationKeyRow {
 
 async fn is_revoked(engine: &Datastore) -> bool {
     let (id, key) = (integration_id("acme"), key_id("ki_first"));
-    match engine.store().integration_key(&id, &key).await.unwrap() {
+    match engine.store().look_up(&id, &key).await.unwrap() {
         Answer::Found(key) => key.validity.is_revoked,
         other => panic!("{other:?}"),
     }

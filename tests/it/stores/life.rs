@@ -16,6 +16,7 @@ use super::engine::{
     Engine, integration_id, key_id, new_integration, new_key, new_organization,
     new_organization_key, organization_key,
 };
+use crate::support::ask::Ask as _;
 
 const OTHER_HASH: &str = "67b3c2ef810b2360ec2beb22b59e0a2681a1bd100ff9e1298a93e8bac8baa156";
 
@@ -32,7 +33,7 @@ pub async fn facts_are_read_with_the_key(engine: &dyn Engine) {
     let rows = created_organization_key(&*store, "mlab", "the-key").await;
     let planned = key_life::expire_organization_key(&rows, at("2027-01-01T00:00:00Z"), &now());
     store.commit(&planned.unwrap().change).await.unwrap();
-    match store.organization_key(&organization_key("the-key")).await.unwrap() {
+    match store.find(&organization_key("the-key")).await.unwrap() {
         Answer::Found(key) => {
             assert_eq!(key.validity.judge(at("2026-12-31T23:59:59Z")), Verdict::Valid);
             assert_eq!(key.validity.judge(at("2027-01-01T00:00:00Z")), Verdict::Expired);
@@ -98,7 +99,7 @@ pub async fn the_stricter_of_facts_and_record_is_seen(engine: &dyn Engine) {
     let row = created_key(&*store, "acme", "ki_second").await;
     let ended = IntegrationKeyRow { status: "disabled".to_owned(), ..row };
     store.commit(&Write::ReplaceIntegrationKey(ended).into()).await.unwrap();
-    match store.integration_key(&integration_id("acme"), &key_id("ki_second")).await.unwrap() {
+    match store.look_up(&integration_id("acme"), &key_id("ki_second")).await.unwrap() {
         Answer::Found(key) => {
             assert_eq!(key.status, KeyStatus::Inactive);
             assert_eq!(key.validity, Validity::default());
@@ -144,11 +145,10 @@ pub async fn facts_that_cannot_be_read_are_an_outage_and_can_be_replaced(engine:
     store.commit(&planned.unwrap().change).await.unwrap();
     engine.spoil_facts("acme", "ki_first", organization_key("the-key").hash());
 
-    let refused =
-        store.integration_key(&integration_id("acme"), &key_id("ki_first")).await.unwrap_err();
+    let refused = store.look_up(&integration_id("acme"), &key_id("ki_first")).await.unwrap_err();
     assert_eq!(refused.kind, UnavailableKind::Failed);
     assert!(refused.detail.contains("facts"), "{refused}");
-    let refused = store.organization_key(&organization_key("the-key")).await.unwrap_err();
+    let refused = store.find(&organization_key("the-key")).await.unwrap_err();
     assert_eq!(refused.kind, UnavailableKind::Failed);
 
     let row = read(&*store, "acme", "ki_first").await;
@@ -168,7 +168,7 @@ pub async fn a_revoked_organization_key_is_gone_and_its_facts_tell_why(engine: &
     let planned = key_life::revoke_organization_key(&rows, &remark("lost"), &now()).unwrap();
     store.commit(&planned.change).await.unwrap();
     assert_eq!(organization_keys(&*store, "mlab").await, []);
-    match store.organization_key(&organization_key("the-key")).await.unwrap() {
+    match store.find(&organization_key("the-key")).await.unwrap() {
         Answer::Gone(validity) => assert!(validity.is_revoked),
         other => panic!("{other:?}"),
     }
@@ -194,7 +194,7 @@ pub async fn a_credential_ends_under_every_organization_that_holds_it(engine: &d
     let planned = key_life::revoke_organization_key(&rows, &remark("shared"), &now()).unwrap();
     store.commit(&planned.change).await.unwrap();
 
-    let gone = store.organization_key(&organization_key("shared")).await.unwrap();
+    let gone = store.find(&organization_key("shared")).await.unwrap();
     assert!(matches!(gone, Answer::Gone(_)), "{gone:?}");
     assert_eq!(organization_keys(&*store, "mlab").await, []);
     assert_eq!(organization_keys(&*store, "other").await.len(), 1);
@@ -302,7 +302,7 @@ pub async fn a_record_is_replaced_only_in_the_version_that_was_read(engine: &dyn
     }
     assert_eq!(read(&*store, "acme", "ki_first").await.tier, 8);
     assert_eq!(store.read_integration(&integration_id("acme")).await.unwrap(), Some(acme));
-    let second = store.integration_key(&integration_id("acme"), &key_id("ki_second")).await;
+    let second = store.look_up(&integration_id("acme"), &key_id("ki_second")).await;
     assert_eq!(second.unwrap(), Answer::Absent);
 }
 
@@ -368,7 +368,7 @@ pub async fn read(store: &dyn KeyAdmin, integration: &str, key: &str) -> Integra
 }
 
 async fn validity(store: &dyn KeyAdmin, integration: &str, key: &str) -> Validity {
-    match store.integration_key(&integration_id(integration), &key_id(key)).await.unwrap() {
+    match store.look_up(&integration_id(integration), &key_id(key)).await.unwrap() {
         Answer::Found(key) => key.validity,
         other => panic!("{other:?}"),
     }

@@ -6,6 +6,7 @@ use token_exchange::key_life::{self, Author, Occasion, Remark, State};
 use token_exchange::key_store::{Answer, Defect, OrganizationKeysOf, Write};
 
 use super::engine::{Datastore, Engine as _, INTEGRATION, PLATFORM, organization_key};
+use crate::support::ask::Ask as _;
 
 const HASH: &str = "67b3c2ef810b2360ec2beb22b59e0a2681a1bd100ff9e1298a93e8bac8baa156";
 
@@ -135,7 +136,7 @@ pub async fn what_is_mended_is_written_as_the_go_tools_write_it(engine: &Datasto
     let store = engine.store();
     let row = store.read_organization(&mlab()).await.unwrap().unwrap();
     store.commit(&Write::ReplaceOrganization(row).into()).await.unwrap();
-    assert_eq!(store.organization_key(&organization_key("dark")).await.unwrap(), Answer::Absent);
+    assert_eq!(store.find(&organization_key("dark")).await.unwrap(), Answer::Absent);
     let everybody = OrganizationKeysOf::Everybody;
     let row = store.list_organization_keys(everybody, None).await.unwrap().rows.remove(0);
     store.commit(&Write::ReplaceOrganizationKey(row).into()).await.unwrap();
@@ -150,7 +151,7 @@ pub async fn what_is_mended_is_written_as_the_go_tools_write_it(engine: &Datasto
             "probability_multiplier": { "doubleValue": 1.0 },
         })
     );
-    let found = store.organization_key(&organization_key("dark")).await.unwrap();
+    let found = store.find(&organization_key("dark")).await.unwrap();
     assert!(matches!(found, Answer::Found(_)), "{found:?}");
 }
 

@@ -11,13 +11,12 @@ use gcloud_sdk::google::datastore::v1::{
 };
 use gcloud_sdk::tonic::{Code, Status};
 use token_exchange::key_store::datastore::DatastoreStore;
-use token_exchange::key_store::{
-    Answer, KeyAdmin as _, KeyStore as _, Unavailable, UnavailableKind, WriteError,
-};
+use token_exchange::key_store::{Answer, KeyAdmin as _, Unavailable, UnavailableKind, WriteError};
 
 use super::engine::{self, connect, integration_id, key_id, organization_key};
 use super::grpc::{Call, Reply, StandIn, looked_up, reply};
 use super::wire::{Fate, Proxy};
+use crate::support::ask::Ask as _;
 use crate::support::stand_in::{RefusingStore, SilentStore};
 
 /// The longest that a caller may wait, and what a busy machine may add.
@@ -75,7 +74,7 @@ async fn an_error_never_repeats_the_key_of_an_organization() {
     })
     .await;
     let store = connect(&server.address(), "project");
-    let error = store.organization_key(&organization_key(ORGANIZATION_KEY)).await.unwrap_err();
+    let error = store.find(&organization_key(ORGANIZATION_KEY)).await.unwrap_err();
     assert!(server.calls().iter().any(|call| call.quoted().contains(ORGANIZATION_KEY)));
     assert!(!format!("{error} {error:?}").contains(ORGANIZATION_KEY));
     assert_eq!(error.detail, "InvalidArgument");
@@ -159,7 +158,7 @@ async fn an_unfinished_query_goes_on_from_its_cursor() {
     })
     .await;
     let store = connect(&server.address(), "project");
-    let answer = store.organization_key(&organization_key(ORGANIZATION_KEY)).await;
+    let answer = store.find(&organization_key(ORGANIZATION_KEY)).await;
     assert_eq!(answer.unwrap(), Answer::Absent);
     let queries = server.calls().into_iter().filter(|call| call.method == "RunQuery");
     assert_eq!(queries.count(), 2);
@@ -179,7 +178,7 @@ async fn a_query_that_does_not_say_whether_it_is_finished_is_unavailable() {
         })
         .await;
         let store = connect(&server.address(), "project");
-        store.organization_key(&organization_key(ORGANIZATION_KEY)).await.unwrap_err();
+        store.find(&organization_key(ORGANIZATION_KEY)).await.unwrap_err();
     }
 }
 
@@ -208,7 +207,7 @@ async fn the_facts_of_an_organization_key_are_looked_up_while_the_query_runs() {
     })
     .await;
     let store = connect(&server.address(), "project");
-    let answer = store.organization_key(&organization_key(ORGANIZATION_KEY)).await;
+    let answer = store.find(&organization_key(ORGANIZATION_KEY)).await;
     assert_eq!(answer.unwrap(), Answer::Absent);
     assert_eq!(server.calls().len(), 2);
 }
@@ -261,15 +260,14 @@ async fn a_server_that_comes_back_is_used_again() {
 async fn ask_integration_key(
     store: &DatastoreStore,
 ) -> Result<Answer<token_exchange::key_store::IntegrationKey>, Unavailable> {
-    store.integration_key(&integration_id("acme"), &key_id("ki_first")).await
+    store.look_up(&integration_id("acme"), &key_id("ki_first")).await
 }
 
 /// Both questions, each answered in time.
 async fn assert_unavailable(store: &DatastoreStore, kind: UnavailableKind) {
     let began = Instant::now();
     let key = organization_key(ORGANIZATION_KEY);
-    let (integration, organization) =
-        tokio::join!(ask_integration_key(store), store.organization_key(&key));
+    let (integration, organization) = tokio::join!(ask_integration_key(store), store.find(&key));
     for error in [integration.unwrap_err(), organization.unwrap_err()] {
         assert_eq!(error.kind, kind, "{error}");
         assert!(!error.to_string().contains(ORGANIZATION_KEY));

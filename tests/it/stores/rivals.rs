@@ -14,6 +14,7 @@ use super::life::{
     at, by, created_key, created_organization_key, in_a_week, now, organization_keys, read,
     readable, remark, roll_to,
 };
+use crate::support::ask::Ask as _;
 
 pub async fn of_two_operators_one_succeeds_and_one_is_told(engine: &dyn Engine) {
     type Plan = fn(&IntegrationKeyRow, usize) -> Planned;
@@ -85,7 +86,7 @@ pub async fn of_two_operators_on_an_organization_key_one_succeeds(engine: &dyn E
             let planned = [one(&rows, 0), other(&rows, 1)];
             let winner = winner(&what, &race(&stores, &planned).await);
             // The facts are the winner's, and so is what became of the records.
-            let facts = stores[0].organization_key(&organization_key(&organization)).await.unwrap();
+            let facts = stores[0].find(&organization_key(&organization)).await.unwrap();
             let removes = planned[winner]
                 .change
                 .writes()

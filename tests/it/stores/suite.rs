@@ -15,6 +15,7 @@ use super::engine::{
     Engine, Planted, integration_id, key_id, new_integration, new_key, new_organization,
     new_organization_key, organization_key,
 };
+use crate::support::ask::Ask as _;
 
 /// Enough for writers to get into each other's way.
 const ROUNDS: usize = 10;
@@ -32,7 +33,7 @@ pub async fn a_created_integration_key_is_found_as_it_was_created(engine: &dyn E
     let store = engine.store();
     for key in [&first, &second] {
         assert_eq!(
-            store.integration_key(&key.integration_id, &key.key_id).await.unwrap(),
+            store.look_up(&key.integration_id, &key.key_id).await.unwrap(),
             Answer::Found(IntegrationKey {
                 secret_hash: Some(key.secret_hash),
                 status: KeyStatus::Active,
@@ -353,13 +354,13 @@ pub async fn a_caller_that_leaves_wedges_nothing(engine: &dyn Engine) {
     for number in 0..200 {
         // Some leave in the middle, most as soon as they have asked.
         let patience = Duration::from_micros(if number % 4 == 0 { number * 10 } else { 0 });
-        left += usize::from(leaves(patience, store.integration_key(&acme, &first)).await);
-        leaves(patience, store.organization_key(&nobody)).await;
+        left += usize::from(leaves(patience, store.look_up(&acme, &first)).await);
+        leaves(patience, store.find(&nobody)).await;
         let key = new_key("acme", &format!("ki_{number}"));
         leaves(patience, store.create_integration_key(&key)).await;
     }
     assert!(left > 0, "nobody left");
-    assert!(matches!(store.integration_key(&acme, &first).await, Ok(Answer::Found(_))));
+    assert!(matches!(store.look_up(&acme, &first).await, Ok(Answer::Found(_))));
     store.create_integration_key(&new_key("acme", "ki_last")).await.unwrap();
 }
 
@@ -379,7 +380,7 @@ fn rivals(engine: &dyn Engine) -> Vec<Arc<dyn KeyAdmin>> {
 }
 
 async fn find(engine: &dyn Engine, integration: &str, key: &str) -> Answer<IntegrationKey> {
-    engine.store().integration_key(&integration_id(integration), &key_id(key)).await.unwrap()
+    engine.store().look_up(&integration_id(integration), &key_id(key)).await.unwrap()
 }
 
 async fn found(engine: &dyn Engine, integration: &str, key: &str) -> IntegrationKey {
@@ -390,10 +391,11 @@ async fn found(engine: &dyn Engine, integration: &str, key: &str) -> Integration
 }
 
 async fn holder(engine: &dyn Engine, key: &str) -> Option<String> {
-    let answer: Result<_, Unavailable> =
-        engine.store().organization_key(&organization_key(key)).await;
+    let answer: Result<_, Unavailable> = engine.store().find(&organization_key(key)).await;
     match answer.unwrap() {
-        Answer::Found(OrganizationKey { holder: Holder::Organization(name), .. }) => Some(name),
+        Answer::Found(OrganizationKey { holder: Holder::Organization(name), .. }) => {
+            Some(name.to_string())
+        }
         Answer::Absent => None,
         other => panic!("{other:?}"),
     }

@@ -15,6 +15,7 @@ use super::engine::{
 };
 use super::grpc::{Call, Reply, StandIn, all_found, looked_up, reply};
 use super::wire::{Fate, Proxy};
+use crate::support::ask::Ask as _;
 
 /// The description that `new_key` gives goes over the wire with a commit alone.
 const IN_COMMIT: &[u8] = b"Initial API key";
@@ -241,13 +242,12 @@ async fn a_lost_organization_key_is_settled_as_well() {
     let key = new_organization_key("mlab", "the-long-key-that-is-sent");
     store.create_organization_key(&key).await.unwrap();
     assert!(proxy.connections() > 1, "nothing was cut");
-    let answer =
-        engine.store().organization_key(&organization_key("the-long-key-that-is-sent")).await;
+    let answer = engine.store().find(&organization_key("the-long-key-that-is-sent")).await;
     assert!(matches!(answer, Ok(Answer::Found(_))));
 }
 
 async fn assert_stands(engine: &Datastore, key: &token_exchange::key_store::NewIntegrationKey) {
-    match engine.store().integration_key(&key.integration_id, &key.key_id).await.unwrap() {
+    match engine.store().look_up(&key.integration_id, &key.key_id).await.unwrap() {
         Answer::Found(found) => assert_eq!(found.secret_hash, Some(key.secret_hash)),
         other => panic!("{other:?}"),
     }

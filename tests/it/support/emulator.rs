@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use token_exchange::api_key::OrganizationApiKey;
 use token_exchange::environment::System;
-use token_exchange::key_store::KeyStore as _;
 use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore, Place};
 
 use super::eventually::poll;
 use super::http_client::{Answer, Request};
 use super::skip;
+use crate::support::ask::Ask as _;
 
 /// Java needs 2 s on an idle machine.
 const START_WITHIN: Duration = Duration::from_mins(1);
@@ -247,7 +247,7 @@ fn is_warm(host: &str) -> bool {
         poll(START_WITHIN, || {
             let begun = Instant::now();
             let key = OrganizationApiKey::parse("warm-up".to_owned().into()).expect("a key");
-            let answered = runtime.block_on(store.organization_key(&key)).is_ok();
+            let answered = runtime.block_on(store.find(&key)).is_ok();
             let is_fast = answered && begun.elapsed() < Duration::from_millis(100);
             fast_in_a_row = if is_fast { fast_in_a_row + 1 } else { 0 };
             (fast_in_a_row == 5).then_some(())

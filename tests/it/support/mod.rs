@@ -2,6 +2,7 @@
 //!
 //! No rule of the service is stated here, and nothing here is a test.
 
+pub mod ask;
 pub mod clock;
 pub mod emulator;
 pub mod equal;

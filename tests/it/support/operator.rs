@@ -103,6 +103,11 @@ impl Service {
         body["token"].as_str().expect("there is a token").to_owned()
     }
 
+    /// The page of metrics.
+    pub fn metrics_page(&self) -> String {
+        Request::get("/metrics").send(self.metrics_address(), WITHIN).unwrap().text()
+    }
+
     /// Where verifiers fetch the key set.
     pub fn jwks_url(&self) -> String {
         format!("http://{}/.well-known/jwks.json", self.address())

@@ -1,0 +1,162 @@
+//! Ten thousand callers at once with one key that nobody knows yet, over sockets: one read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
+use token_exchange::api_key::{IntegrationId, KeyId, OrganizationApiKey};
+use token_exchange::environment::{Clock, Moment, System};
+use token_exchange::exchange::Exchange;
+use token_exchange::http::server::{self, Drain, Limits, Listener, Schedule};
+use token_exchange::http::{service, too_late};
+use token_exchange::key_store::cached::{CacheLimits, Cached};
+use token_exchange::key_store::{
+    Answer, IntegrationKey, KeyStore, OrganizationKey, Reading, Recency, Unavailable,
+};
+use token_exchange::signer::{KeyFile, Signer, SigningLimits};
+use token_exchange::telemetry::metrics::Metrics;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::world::{record, written};
+use crate::support::clock::moment_at;
+
+const WITHIN: Duration = Duration::from_mins(1);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_callers_of_one_cold_key_get_a_token_by_one_read() {
+    one_read(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_callers_of_one_cold_key_get_a_token_by_one_read_when_the_first_of_them_leaves() {
+    one_read(true).await;
+}
+
+/// `CACHE_CALLERS=10000` in the environment makes it as many as are promised; that takes 20,000
+/// open files.
+async fn one_read(first_leaves: bool) {
+    let told = std::env::var("CACHE_CALLERS").ok();
+    let callers: usize = told.map_or(500, |told| told.parse().expect("a number of callers"));
+    server::raise_open_file_limit().unwrap();
+    let store = Arc::new(HeldStore::default());
+    let cache = Cached::new(store.clone(), CacheLimits::DEFAULT, Arc::new(StandingClock));
+    let cache = Arc::new(cache);
+    let address = serve(cache.clone(), callers + 64);
+
+    let first = tokio::spawn(call(address.clone()));
+    until("the read has begun", || store.reads.load(Ordering::SeqCst) == 1).await;
+    if first_leaves {
+        first.abort();
+    }
+    let mut others = JoinSet::new();
+    for _ in 1..callers {
+        others.spawn(call(address.clone()));
+    }
+    let all = callers as u64 - 1;
+    until("all others wait", || cache.figures().joined_reads() == all).await;
+    store.may_answer.add_permits(1);
+
+    assert_eq!(others.join_all().await, vec![200; callers - 1]);
+    if !first_leaves {
+        assert_eq!(first.await.unwrap(), 200);
+    }
+    assert_eq!(store.reads.load(Ordering::SeqCst), 1);
+    assert_eq!(cache.figures().reads_in_flight(), 0);
+}
+
+/// No read grows old, however long the machine takes to make so many callers.
+struct StandingClock;
+
+impl Clock for StandingClock {
+    fn moment(&self) -> Moment {
+        moment_at(1_800_000_000)
+    }
+}
+
+/// Has one key, and answers when it may.
+struct HeldStore {
+    reads: AtomicUsize,
+    may_answer: Semaphore,
+}
+
+impl Default for HeldStore {
+    fn default() -> Self {
+        Self { reads: AtomicUsize::new(0), may_answer: Semaphore::new(0) }
+    }
+}
+
+#[async_trait]
+impl KeyStore for HeldStore {
+    async fn integration_key(
+        &self,
+        _: &IntegrationId,
+        _: &KeyId,
+        _: Recency,
+    ) -> Result<Reading<IntegrationKey>, Unavailable> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        let _permit = self.may_answer.acquire().await.unwrap();
+        Ok(record("secret").into())
+    }
+
+    async fn organization_key(
+        &self,
+        _: &OrganizationApiKey,
+        _: Recency,
+    ) -> Result<Reading<OrganizationKey>, Unavailable> {
+        Ok(Answer::Absent.into())
+    }
+}
+
+/// Serves on a port of its own, for this many connections.
+fn serve(cache: Arc<Cached>, connections: usize) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/keys/eddsa.jwk");
+    let key_file = Arc::new(KeyFile::at(path));
+    let interval = Duration::from_secs(30);
+    let limits = SigningLimits { queue: connections, max_wait: WITHIN, ..SigningLimits::default() };
+    let signer = Signer::start_within(limits, key_file, interval, Arc::new(System)).unwrap();
+    let signer = Arc::new(signer);
+    let exchange = Exchange::new(cache, signer.clone(), Arc::new(System), Arc::new(System));
+    let exchange = exchange.at_most(connections);
+    let drain = Drain::new(Schedule::PRODUCTION);
+    let routes = service(&exchange, signer, &Metrics::new().unwrap(), &drain).unwrap();
+    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    // Nor does it matter how long it takes to send so many heads.
+    let limits = Limits { connections, head: WITHIN, ..Limits::PRODUCTION };
+    tokio::spawn(server::serve(listener, routes, limits, drain, too_late));
+    address
+}
+
+/// The status of one exchange.
+async fn call(address: String) -> u16 {
+    let key = written("a", "secret");
+    let body = format!(r#"{{"api_key":"{}"}}"#, key.expose_secret());
+    let request = format!(
+        "POST /v0/token/integration HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let exchange = async {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let answer = timeout(WITHIN, exchange).await.expect("every request gets an answer");
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + WITHIN;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
