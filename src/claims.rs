@@ -2,9 +2,12 @@
 //!
 //! Claims can be made from a [`VerifiedKey`] only, and only an exchange makes those.
 
+mod skew;
+
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use uuid::Uuid;
 
+pub use self::skew::{ClockSkewAllowance, InvalidAllowance};
 use crate::environment::UnixSeconds;
 use crate::exchange::{TokenFamily, VerifiedKey};
 use crate::go_json;
@@ -28,13 +31,15 @@ pub enum NoClaims {
 }
 
 impl Claims {
-    /// Says who the key belongs to, from `now` for the lifetime of its family.
+    /// Says who the key belongs to, from `now` for the lifetime of its family. The allowance moves
+    /// `nbf` alone: no token lives longer for it.
     ///
     /// # Errors
     /// When the record of the key has nothing that a token could state.
     pub fn of<F: TokenFamily>(
         key: &VerifiedKey<'_, F>,
         now: UnixSeconds,
+        allowance: ClockSkewAllowance,
         jti: Uuid,
     ) -> Result<Self, NoClaims> {
         let mut jti_text = Uuid::encode_buffer();
@@ -44,7 +49,7 @@ impl Claims {
             ("iat", ClaimValue::Time(now)),
             ("iss", ClaimValue::Text(ISSUER)),
             ("jti", ClaimValue::Text(jti.hyphenated().encode_lower(&mut jti_text))),
-            ("nbf", ClaimValue::Time(now)),
+            ("nbf", ClaimValue::Time(now.saturating_sub(allowance.seconds()))),
         ];
         key.add_own_claims(&mut members)?;
         members.sort_unstable_by_key(|(name, _)| *name);

@@ -2,10 +2,14 @@
 //!
 //! Both are passed in, never reached for, so that a test can give its own.
 
+mod watched;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use rustix::time::{ClockId, clock_gettime};
+
+pub use self::watched::WatchedClock;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
@@ -104,6 +108,20 @@ mod tests {
         ] {
             assert_eq!(now.since(then), Duration::from_secs(age), "{now:?}");
         }
+    }
+
+    #[test]
+    fn a_moment_is_written_for_people_where_a_calendar_has_it() {
+        assert_eq!(rfc3339(1_767_225_600), "2026-01-01T00:00:00Z");
+        assert_eq!(rfc3339(u64::MAX), "18446744073709551615");
+    }
+
+    #[test]
+    fn the_randomness_of_the_system_fills_the_buffer_anew_each_time() {
+        let [mut one, mut other] = [[0; 32]; 2];
+        System.fill(&mut one).unwrap();
+        System.fill(&mut other).unwrap();
+        assert!(one != [0; 32] && other != [0; 32] && one != other);
     }
 
     #[test]

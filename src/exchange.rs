@@ -21,7 +21,7 @@ pub use self::door::{Busy, DoorFigures, Overload};
 pub use self::integration::Integration;
 pub use self::verify::VerifiedKey;
 use crate::api_key::MalformedKey;
-use crate::claims::{Claim, Claims, NoClaims};
+use crate::claims::{Claim, Claims, ClockSkewAllowance, NoClaims};
 use crate::environment::{Clock, Random, UnixSeconds};
 use crate::key_store::{
     Answer, KeyStore, READ_DEADLINE, Reading, Recency, Source, Unavailable, UnavailableKind,
@@ -86,6 +86,7 @@ pub struct Exchange {
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     door: Arc<Door>,
+    skew_allowance: ClockSkewAllowance,
 }
 
 /// Why a key got no token: one reader is told by [`NoToken`], the other also by which key it was.
@@ -187,7 +188,20 @@ impl Exchange {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { store, signer, clock, random, door: Arc::default() }
+        Self {
+            store,
+            signer,
+            clock,
+            random,
+            skew_allowance: ClockSkewAllowance::default(),
+            door: Arc::default(),
+        }
+    }
+
+    /// The same, for verifiers whose clocks may be behind by so much.
+    #[must_use]
+    pub fn allowing(self, skew_allowance: ClockSkewAllowance) -> Self {
+        Self { skew_allowance, ..self }
     }
 
     /// The same, with room for so many exchanges at once.
@@ -288,7 +302,7 @@ impl Exchange {
         let mut jti = [0; 16];
         self.random.fill(&mut jti)?;
         let jti = uuid::Builder::from_random_bytes(jti).into_uuid();
-        Ok(Claims::of(key, now, jti)?)
+        Ok(Claims::of(key, now, self.skew_allowance, jti)?)
     }
 }
 

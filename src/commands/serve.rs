@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
 use crate::config::{LimitsConfig, OpenStore, Platform, ServeConfig, ServeFlags};
-use crate::environment::System;
+use crate::environment::{System, WatchedClock};
 use crate::exchange::Exchange;
 use crate::http::server::{self, Drain, Limits, ListenAddress, Listener, Schedule};
 use crate::http::{metrics, service, too_late};
@@ -29,6 +29,7 @@ pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
 
 /// Everything but the ports.
 pub(super) struct Service {
+    clock: Arc<WatchedClock<System>>,
     signer: Arc<Signer>,
     store: Arc<Cached>,
     exchange: Exchange,
@@ -44,20 +45,22 @@ impl Service {
         config: &ServeConfig,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let key_file = Arc::new(config.key_file.clone());
+        let clock = Arc::new(WatchedClock::new(System));
         let LimitsConfig { signing, max_in_flight, max_connections } = config.limits;
         let interval = config.key_reload_interval;
-        let signer = Signer::start_within(signing, key_file, interval, Arc::new(System))?;
+        let signer = Signer::start_within(signing, key_file, interval, clock.clone())?;
         let signer = Arc::new(signer);
         let (store, datastore): (Arc<dyn KeyStore>, _) = match config.store.open_observed()? {
             OpenStore::Datastore(store) => (Arc::clone(&store) as _, Some(store)),
             OpenStore::Sqlite(store) => (store, None),
         };
-        let store = Arc::new(Cached::new(store, config.cache, Arc::new(System)));
-        let (clock, random) = (Arc::new(System), Arc::new(System));
-        let exchange = Exchange::new(Arc::clone(&store) as _, Arc::clone(&signer), clock, random)
-            .at_most(max_in_flight);
+        let store = Arc::new(Cached::new(store, config.cache, clock.clone()));
+        let random = Arc::new(System);
+        let exchange = Exchange::new(store.clone(), Arc::clone(&signer), clock.clone(), random)
+            .at_most(max_in_flight)
+            .allowing(config.clock_skew_allowance);
         let limits = Limits { connections: max_connections, ..Limits::PRODUCTION };
-        Ok(Self { signer, store, exchange, limits, datastore })
+        Ok(Self { clock, signer, store, exchange, limits, datastore })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -69,6 +72,7 @@ impl Service {
             tracing::warn!(%error, "a crash would leave the signing keys in a core dump");
         }
         let figures = Metrics::new()?;
+        figures.watch_clock(self.clock)?;
         figures.watch_signing_keys(Arc::clone(&self.signer))?;
         figures.watch_cache(self.store)?;
         let port = listeners.service.figures();

@@ -13,6 +13,7 @@ use super::go_style;
 use super::limits::{LimitsConfig, LimitsFlags};
 use super::store::StoreFlags;
 use super::{ConfigError, Platform, StoreConfig};
+use crate::claims::ClockSkewAllowance;
 use crate::http::server::ListenAddress;
 use crate::key_store::cached::CacheLimits;
 use crate::signer::KeyFile;
@@ -35,6 +36,9 @@ pub struct ServeFlags {
     /// How old the last look at the private key file may be before a request waits for a new one
     #[arg(long, env = "KEY_RELOAD_INTERVAL", default_value = "30s", value_parser = duration)]
     pub key_reload_interval: Duration,
+    /// How far nbf of a token lies before its iat, for verifiers whose clocks are behind; at most 5m
+    #[arg(long, env = "CLOCK_SKEW_ALLOWANCE", default_value = "0s", value_parser = duration)]
+    pub clock_skew_allowance: Duration,
     /// Where /metrics is served, as host:port or :port [default: :9990]
     #[arg(long = "prometheusx.listen-address", env = "PROMETHEUSX_LISTEN_ADDRESS")]
     pub metrics_address: Option<String>,
@@ -61,6 +65,7 @@ pub struct ServeConfig {
     /// In whole seconds.
     pub key_reload_interval: Duration,
     pub limits: LimitsConfig,
+    pub clock_skew_allowance: ClockSkewAllowance,
     pub store: StoreConfig,
     pub cache: CacheLimits,
 }
@@ -93,6 +98,8 @@ impl ServeFlags {
             ));
         }
         let limits = self.limits.resolve()?;
+        let clock_skew_allowance = ClockSkewAllowance::try_from(self.clock_skew_allowance)
+            .map_err(|error| ConfigError::new(format!("-clock-skew-allowance: {error}")))?;
         let store = self.store.resolve(platform)?;
         let cache = self.cache.resolve()?;
         Ok(ServeConfig {
@@ -101,6 +108,7 @@ impl ServeFlags {
             key_file,
             key_reload_interval,
             limits,
+            clock_skew_allowance,
             store,
             cache,
         })

@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody as _};
 use http_body_util::BodyExt as _;
 use secrecy::SecretString;
+use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::de::SliceRead;
 use tokio::time::{Instant, timeout_at};
@@ -74,7 +75,11 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
 fn parse(body: &[u8]) -> Result<SecretString, BodyError> {
     let repaired = with_invalid_bytes_replaced(body);
     let body = repaired.as_deref().map_or(body, Vec::as_slice);
-    serde_json::Deserializer::new(SliceRead::new(body))
+    let json = || serde_json::Deserializer::new(SliceRead::new(body));
+    // The syntax of the whole value first, as in Go: where strings are read as bytes, serde_json
+    // lets control characters pass.
+    IgnoredAny::deserialize(&mut json()).map_err(|_| BodyError::Invalid)?;
+    json()
         .deserialize_any(RequestVisitor)
         .map(|key| SecretString::from(key.unwrap_or_default()))
         .map_err(|_| BodyError::Invalid)
@@ -230,6 +235,21 @@ mod tests {
         ] {
             let body = format!(r#"{{"api_key":"{escaped}"}}"#);
             assert_eq!(key_in(&body).as_deref(), Ok(replaced), "{escaped}");
+        }
+    }
+
+    #[test]
+    fn raw_control_characters_are_refused_and_escaped_ones_are_not() {
+        for control in (0..0x20).map(char::from) {
+            for body in [
+                format!(r#"{{"api_key":"a{control}b"}}"#),
+                format!(r#"{{"api{control}_key":"ab"}}"#),
+                format!(r#"{{"other":"a{control}b","api_key":"ab"}}"#),
+            ] {
+                assert_eq!(key_in(&body), Err(BodyError::Invalid), "{body:?}");
+            }
+            let escaped = format!(r#"{{"api_key":"a\u{:04x}b"}}"#, u32::from(control));
+            assert_eq!(key_in(&escaped), Ok(format!("a{control}b")), "{escaped}");
         }
     }
 

@@ -14,6 +14,11 @@ use super::key_set::{InvalidKeySet, KeySet};
 use super::lifetime::WAITS;
 use crate::environment::UnixSeconds;
 
+/// The most lost keys that are kept. By number, not by time: a clock that jumps forward and comes
+/// back must find them again. One an hour, which is far too often to lose keys, is all of those
+/// whose tokens can still live.
+const MAX_LOST: usize = 4;
+
 /// The keys of an instance, for all times to come.
 #[derive(Debug)]
 pub struct KeyRing {
@@ -83,17 +88,18 @@ impl KeyRing {
         if let Some(member) = reused {
             return Err(InvalidKeySet::KidReused(member.key.kid().to_owned()));
         }
-        let mut lost: Vec<LostKey> = self
-            .lost
-            .iter()
-            .filter(|lost| now < lost.published_until && !file.holds(&lost.key))
-            .cloned()
-            .collect();
+        // By kid: what was lost is back, or its name was given to another key when it was over.
+        let is_in_file = |lost: &&LostKey| {
+            file.members().iter().any(|member| member.key.kid() == lost.key.kid())
+        };
+        let mut lost: Vec<LostKey> =
+            self.lost.iter().filter(|lost| !is_in_file(lost)).cloned().collect();
         let signing = &state.signing;
         if file.holds(signing) || lost.iter().any(|lost| now < lost.signs_until) {
             return Ok((Self::with_lost(file, lost), Rotation::Safe));
         }
         let signs_until = now.saturating_add(WAITS.after_loss());
+        lost.drain(..(lost.len() + 1).saturating_sub(MAX_LOST));
         lost.push(LostKey {
             key: Arc::clone(signing),
             signs_until,

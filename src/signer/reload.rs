@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::key_file::{KeyFile, KeyFileError};
 use super::key_ring::{KeyRing, Rotation};
 use super::key_set::KeySet;
-use crate::environment::{Clock, UnixSeconds, rfc3339};
+use crate::environment::{Clock, Moment, UnixSeconds, rfc3339};
 
 /// How long requests wait for a look. Most of them are read in a few milliseconds, and the known
 /// callers have ten seconds at most for everything.
@@ -53,12 +53,12 @@ impl KeySource for KeyFile {
 /// The key ring of an instance, as new as its file.
 pub(super) struct Reload {
     source: Arc<dyn KeySource>,
-    /// In seconds. A look that is older is due to be repeated.
-    interval: u64,
+    /// A look that is as old as this is due to be repeated.
+    interval: Duration,
     clock: Arc<dyn Clock>,
     ring: ArcSwap<KeyRing>,
     /// When the last look ended, or was given up.
-    last_look: AtomicU64,
+    last_look: ArcSwap<Moment>,
     looks: Mutex<Looks>,
     failures: AtomicU64,
 }
@@ -98,16 +98,17 @@ impl Reload {
     ) -> Result<Self, KeyFileError> {
         let json = source.read()?;
         let keys = KeySet::parse(&json).map_err(|error| source.invalid(error))?;
-        let now = clock.now();
+        let moment = clock.moment();
+        let now = moment.since_epoch.as_secs();
         let ring = KeyRing::of(keys);
         log_in_use(&ring, now, "signing keys read");
         let mut looks = Looks { content: Some(digest(&json)), ..Looks::default() };
         looks.told_published = published(&ring, now);
         looks.tell_if_expired(&ring, now);
         Ok(Self {
-            interval: interval.as_secs(),
+            interval,
             ring: ArcSwap::from_pointee(ring),
-            last_look: AtomicU64::new(now),
+            last_look: ArcSwap::from_pointee(moment),
             looks: Mutex::new(looks),
             failures: AtomicU64::new(0),
             source,
@@ -126,7 +127,7 @@ impl Reload {
 
     /// Returns when the last look is young enough, or will not become so in time.
     pub(super) async fn be_fresh(self: &Arc<Self>) {
-        if self.is_due(self.clock.now()) {
+        if self.is_due() {
             let look = self.join_or_begin();
             if let Some(look) = look {
                 self.wait_for(look).await;
@@ -147,16 +148,18 @@ impl Reload {
         }
     }
 
-    fn is_due(&self, now: UnixSeconds) -> bool {
-        // A clock that was set back says nothing about the age of the last look.
-        now.checked_sub(self.last_look.load(Ordering::Acquire))
-            .is_none_or(|age| age >= self.interval)
+    fn is_due(&self) -> bool {
+        self.clock.moment().since(**self.last_look.load()) >= self.interval
+    }
+
+    fn has_looked(&self) {
+        self.last_look.store(Arc::new(self.clock.moment()));
     }
 
     fn join_or_begin(self: &Arc<Self>) -> Option<Look> {
         let mut looks = self.lock();
         // Another request may have been faster.
-        if !self.is_due(self.clock.now()) {
+        if !self.is_due() {
             return None;
         }
         match &looks.awaited {
@@ -168,7 +171,7 @@ impl Reload {
     /// `None` when too many hang already.
     fn begin(self: &Arc<Self>, looks: &mut Looks) -> Option<Look> {
         if looks.running >= MAX_LOOKS {
-            self.last_look.store(self.clock.now(), Ordering::Release);
+            self.has_looked();
             self.failures.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
                 looks = looks.running,
@@ -203,7 +206,7 @@ impl Reload {
     fn give_up(&self, number: u64) {
         let mut looks = self.lock();
         if looks.awaited.take_if(|look| look.number == number).is_some() {
-            self.last_look.store(self.clock.now(), Ordering::Release);
+            self.has_looked();
             tracing::warn!(
                 "reading the private key file takes long; until it ends, the signing keys stay as they were"
             );
@@ -298,8 +301,12 @@ impl Looks {
     fn tell_if_expired(&mut self, ring: &KeyRing, now: UnixSeconds) {
         let signing = ring.file().signing_at(now);
         let kid = signing.key.kid();
-        let is_news = self.told_expired.as_deref() != Some(kid);
-        if let Some(expires) = signing.lifetime.expires.filter(|at| *at <= now && is_news) {
+        let Some(expires) = signing.lifetime.expires.filter(|at| *at <= now) else {
+            // It may have been told by a clock that was wrong.
+            self.told_expired = None;
+            return;
+        };
+        if self.told_expired.as_deref() != Some(kid) {
             self.told_expired = Some(kid.to_owned());
             tracing::error!(
                 kid,
@@ -329,7 +336,7 @@ impl Drop for Running<'_> {
         looks.running -= 1;
         let was_awaited = looks.awaited.take_if(|look| look.number == self.number).is_some();
         if was_awaited {
-            self.reload.last_look.store(self.reload.clock.now(), Ordering::Release);
+            self.reload.has_looked();
         }
     }
 }

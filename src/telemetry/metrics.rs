@@ -1,6 +1,7 @@
 //! Metrics in the words of the Go service; dashboards and alerts go on as they are.
 
 mod cache;
+mod clock;
 mod family;
 mod key_store;
 mod load;
@@ -16,9 +17,11 @@ use prometheus::{
 };
 
 use self::cache::KeyCache;
+use self::clock::ClockJumps;
 use self::key_store::Datastore;
 use self::load::Load;
 use self::signing_keys::SigningKeys;
+use crate::environment::{System, WatchedClock};
 use crate::exchange::{Exchange, Refusal, TokenFamily};
 use crate::http::server::PortFigures;
 use crate::key_store::cached::Cached;
@@ -127,6 +130,14 @@ impl Metrics {
     /// When it is on it already, which is a defect.
     pub fn watch_cache(&self, cache: Arc<Cached>) -> prometheus::Result<()> {
         self.registry.register(Box::new(KeyCache::of(cache)?))
+    }
+
+    /// The wall clock, on the page from now on.
+    ///
+    /// # Errors
+    /// When it is on it already, which is a defect.
+    pub fn watch_clock(&self, clock: Arc<WatchedClock<System>>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(ClockJumps::of(clock)?))
     }
 
     /// Counts a request handler that panicked.

@@ -11,7 +11,7 @@ use gcloud_sdk::google::datastore::v1::LookupResponse;
 use gcloud_sdk::prost_types::Timestamp;
 use serde_json::Value;
 use token_exchange::doctor::Code;
-use token_exchange::environment::System;
+use token_exchange::environment::{System, WatchedClock};
 use token_exchange::exchange::{Autojoin, Exchange, Integration, Refusal};
 use token_exchange::key_store::cached::{CacheLimits, Cached};
 use token_exchange::key_store::datastore::DatastoreStore;
@@ -96,6 +96,7 @@ async fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
     autojoin.record(StatusCode::OK, WITHIN);
     autojoin.count_refusal(&Refusal::Unknown);
     metrics.family::<Integration>().unwrap().record(StatusCode::OK, WITHIN);
+    metrics.watch_clock(Arc::new(WatchedClock::new(System))).unwrap();
     let signer = Arc::new(signer_with_a_waiting_key());
     metrics.watch_signing_keys(Arc::clone(&signer)).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -382,6 +383,8 @@ fn as_written(value: &str) -> Option<String> {
     let argument = |function| value.strip_prefix(function)?.strip_suffix(')');
     let (number, unit) = if let Some(seconds) = argument("Duration::from_secs(") {
         (seconds, " s")
+    } else if let Some(minutes) = argument("Duration::from_mins(") {
+        (minutes, " min")
     } else if let Some(millis) = argument("Duration::from_millis(") {
         (millis, " ms")
     } else if let Some(kibibytes) = value.strip_suffix(" * 1024") {

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cache;
+mod clock;
 mod commands;
 mod crash;
 mod dev;
@@ -19,6 +20,7 @@ mod life;
 mod limits;
 mod logs;
 mod refusals;
+mod request_bodies;
 #[cfg(target_os = "linux")]
 mod resources;
 mod rotation;
@@ -28,5 +30,6 @@ mod signing_keys;
 mod store_faults;
 mod stores;
 mod support;
+mod timing;
 mod tokens;
 mod wycheproof;

@@ -1,7 +1,7 @@
 //! Rotation without one failed verification: by simulation, with a virtual clock.
 
 mod operator;
-mod random;
+pub mod random;
 mod simulator;
 mod verifier;
 

@@ -16,7 +16,7 @@ use token_exchange::key_store::{
 };
 use tokio::time::Instant;
 
-use crate::support::clock::TestClock;
+use crate::support::clock::RuntimeClock;
 
 /// What a store does with a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,7 +178,7 @@ pub type Rests = Result<Source, UnavailableKind>;
 
 pub struct World {
     pub store: Arc<TestStore>,
-    pub clock: Arc<TestClock>,
+    pub clock: Arc<RuntimeClock>,
     pub cache: Arc<Cached>,
 }
 
@@ -189,7 +189,7 @@ impl World {
     }
 
     pub fn with(limits: CacheLimits) -> Self {
-        let (store, clock) = (Arc::<TestStore>::default(), Arc::new(TestClock::start()));
+        let (store, clock) = (Arc::<TestStore>::default(), Arc::new(RuntimeClock::start()));
         let cache = Arc::new(Cached::new(store.clone(), limits, clock.clone()));
         Self { store, clock, cache }
     }

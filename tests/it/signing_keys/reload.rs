@@ -2,35 +2,18 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use token_exchange::environment::{Clock, Moment};
 use token_exchange::signer::{InvalidKeySet, KeyFileError, KeySource, Signer};
 use zeroize::Zeroizing;
 
 use super::file::{DAY_ZERO, key, key_from, set};
-
-use crate::support::clock::moment_at;
+use crate::support::clock::TestClock;
 
 const INTERVAL: Duration = Duration::from_secs(30);
-
-/// A clock that stands still until it is set.
-struct TestClock(AtomicU64);
-
-impl TestClock {
-    fn advance(&self, seconds: u64) {
-        self.0.fetch_add(seconds, Ordering::SeqCst);
-    }
-}
-
-impl Clock for TestClock {
-    fn moment(&self) -> Moment {
-        moment_at(self.0.load(Ordering::SeqCst))
-    }
-}
 
 /// A key file that a test holds in its hands: what is in it, how often it was read, and whether
 /// reading it hangs.
@@ -102,7 +85,7 @@ impl Fixture {
     fn of(keys: &[Value]) -> Self {
         let file = Arc::<TestFile>::default();
         file.write(set(keys));
-        let clock = Arc::new(TestClock(AtomicU64::new(DAY_ZERO)));
+        let clock = Arc::new(TestClock::at(DAY_ZERO));
         let signer = Signer::start(file.clone(), INTERVAL, clock.clone()).unwrap();
         Self { file, clock, signer: Arc::new(signer) }
     }
@@ -324,11 +307,53 @@ fn a_reload_that_is_asked_for_happens_at_once() {
 }
 
 #[test]
-fn after_the_clock_was_set_back_the_file_is_looked_at() {
+fn a_clock_that_is_set_back_does_not_put_off_the_next_look() {
     run(async {
         let test = Fixture::of(&[key("old")]);
-        test.clock.0.store(DAY_ZERO - 1000, Ordering::SeqCst);
+        for jump in [-86_400, -30, -1] {
+            let reads = test.file.reads();
+            test.clock.jump(jump);
+            test.clock.advance(29);
+            test.published().await;
+            assert_eq!(test.file.reads(), reads, "not before its time, after {jump} s");
+            test.clock.advance(1);
+            test.published().await;
+            assert_eq!(test.file.reads(), reads + 1, "in time, after {jump} s");
+        }
+    });
+}
+
+#[test]
+fn a_clock_that_is_set_forward_costs_a_look_and_looks_go_on_when_it_is_set_right() {
+    run(async {
+        let test = Fixture::of(&[key("old")]);
+        test.clock.jump(86_400);
+        test.published().await;
         test.published().await;
         assert_eq!(test.file.reads(), 2);
+        test.clock.jump(-86_400);
+        test.clock.advance(30);
+        test.published().await;
+        assert_eq!(test.file.reads(), 3);
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_and_comes_back_leaves_every_key_its_time() {
+    run(async {
+        let test = Fixture::of(&[
+            key_from("retired", DAY_ZERO - 90_000),
+            key_from("old", DAY_ZERO - 80_000),
+            key_from("next", DAY_ZERO + 80_000),
+        ]);
+        for (jump, at_that_time) in
+            [(86_400, ["next", "old"]), (-86_400, ["retired", "old"]), (30, ["old", "next"])]
+        {
+            test.clock.jump(jump);
+            let published = test.published().await;
+            assert!(published.starts_with(&at_that_time.map(str::to_owned)[..1]), "{published:?}");
+            test.clock.jump(-jump);
+            assert_eq!(test.published().await, ["old", "next"], "after {jump} s and back");
+        }
     });
 }

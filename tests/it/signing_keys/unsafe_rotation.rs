@@ -40,6 +40,30 @@ fn a_second_new_file_does_not_prolong_the_time_of_the_lost_key() {
 }
 
 #[test]
+fn a_lost_key_outlives_a_clock_that_jumps_ahead_while_a_file_is_read_and_comes_back() {
+    let (ring, _) = KeyRing::of(bare("old")).renewed(bare("new"), DAY_ZERO).unwrap();
+    let file = |ring: &KeyRing| ring.file().members()[0].key.kid().to_owned();
+    let (ring, rotation) = ring.renewed(bare("newer"), DAY_ZERO + 86_400).unwrap();
+    assert_eq!(file(&ring), "newer");
+    assert!(matches!(rotation, Rotation::Unsafe { lost_kid, .. } if lost_kid == "new"));
+    assert!(kids(&ring, DAY_ZERO + 60).contains(&"old"), "tokens of it live");
+    assert_eq!(ring.at(DAY_ZERO + 60).signing_kid(), "old");
+    assert!(!kids(&ring, DAY_ZERO + 86_400).contains(&"old"));
+}
+
+#[test]
+fn of_many_lost_keys_the_latest_four_are_kept() {
+    let start = KeyRing::of(bare("0"));
+    let ring = (1..=6).fold(start, |ring, kid| {
+        ring.renewed(bare(&kid.to_string()), DAY_ZERO + kid * 10_000).unwrap().0
+    });
+    assert_eq!(kids(&ring, DAY_ZERO), ["2", "6", "3", "4", "5"]);
+    // A kid that is free again is another key's.
+    let (ring, _) = ring.renewed(bare("2"), DAY_ZERO + 90_000).unwrap();
+    assert_eq!(kids(&ring, DAY_ZERO), ["3", "2", "4", "5", "6"]);
+}
+
+#[test]
 fn a_lost_key_that_comes_back_revoked_is_gone_at_once() {
     let old = key("old");
     let ring = KeyRing::of(parse(std::slice::from_ref(&old)));
