@@ -26,6 +26,7 @@
 //! telemetry.rs    logs and metrics
 //! config.rs       flags and environment, checked before a port opens
 //! commands.rs     one small file per command
+//! version.rs      which build this is
 //! ```
 //!
 //! # The way of a request
@@ -68,3 +69,4 @@ pub mod key_store;
 pub mod manifest;
 pub mod signer;
 pub mod telemetry;
+pub mod version;

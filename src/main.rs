@@ -6,5 +6,5 @@ use token_exchange::commands;
 use token_exchange::config::Program;
 
 fn main() -> ExitCode {
-    commands::main(Program::TokenExchange)
+    commands::main(Program::named(std::env::args_os().next().as_deref()))
 }

@@ -17,6 +17,7 @@ use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
 use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
+use crate::version::version;
 
 pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
     let signals = Signals::of_a_service()?;
@@ -90,7 +91,7 @@ impl Service {
         tracing::info!(
             address = %listeners.service.local_addr()?,
             metrics_address = %listeners.metrics.local_addr()?,
-            version = env!("CARGO_PKG_VERSION"),
+            version = version(),
             "listening"
         );
         tokio::try_join!(

@@ -4,12 +4,14 @@
 //! command line is wrong usage (exit code 2); what is wrong in the environment is a failure to
 //! start (1), as in the Go service.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 
 use super::flags::{Cli, Command};
 use super::{ConfigError, go_style};
+use crate::version::version;
 
 /// The program by whose name the process was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +41,16 @@ impl From<ConfigError> for Exit {
 }
 
 impl Program {
+    /// The program that is meant by the first argument of the process: a link with the name of the
+    /// Go tool is that tool.
+    #[must_use]
+    pub fn named(path: Option<&OsStr>) -> Self {
+        match path.map(Path::new).and_then(Path::file_name) {
+            Some(name) if name == "create-integration" => Self::CreateIntegration,
+            _ => Self::TokenExchange,
+        }
+    }
+
     /// Reads the arguments of the process, without the name of the program.
     ///
     /// # Errors
@@ -50,7 +62,7 @@ impl Program {
             .collect::<Result<Vec<String>, _>>()
             .map_err(|_| Exit::Usage("an argument is not valid UTF-8\n".to_owned()))?;
         let arguments = self.with_command(arguments);
-        let cli = Cli::command();
+        let cli = Cli::command().version(version());
         let arguments = go_style::to_clap(&cli, arguments);
 
         let line = parse(without_environment(cli.clone()), &arguments)

@@ -4,7 +4,7 @@
 //! `create-integration`, as in the Go tools. Those of other commands do not: a stray variable
 //! must not confirm anything.
 
-use clap::builder::{PossibleValuesParser, Styles};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use super::life::{
@@ -21,7 +21,12 @@ use super::{ConfigError, Platform, StoreConfig, go_style};
 /// Without a command it serves, with the flags and the environment of `serve`. Flags may be
 /// written with one dash or two, with `=` or with a space before the value.
 #[derive(Debug, Parser)]
-#[command(name = "token-exchange", version, propagate_version = true, disable_help_subcommand = true, styles = Styles::plain())]
+#[command(
+    name = "token-exchange",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -40,12 +41,11 @@ pub enum LogFormat {
 /// # Errors
 /// When there is a log already.
 pub fn start(format: LogFormat, level: Level) -> io::Result<Written> {
-    let filter = format!("warn,token_exchange={}", level.as_str().to_ascii_lowercase());
-    let filter = EnvFilter::try_new(filter).map_err(io::Error::other)?;
+    let filter = Targets::new().with_default(Level::WARN).with_target("token_exchange", level);
     let (lines, written) = Lines::to(io::stderr(), LAST_LINES_WITHIN)?;
     // It would complain on standard error, which may be what is gone: that would be a panic.
     let builder = tracing_subscriber::fmt().log_internal_errors(false);
-    let builder = builder.with_env_filter(filter).with_writer(lines);
+    let builder = builder.with_max_level(level.max(Level::WARN)).with_writer(lines);
     let is_json = match format {
         LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Text => false,
@@ -53,14 +53,11 @@ pub fn start(format: LogFormat, level: Level) -> io::Result<Written> {
     };
     log_panics();
     if is_json {
-        builder.event_format(CloudLogging).finish().try_init().map_err(io::Error::other)?;
+        let subscriber = builder.event_format(CloudLogging).finish();
+        subscriber.with(filter).try_init().map_err(io::Error::other)?;
     } else {
-        builder
-            .with_target(false)
-            .with_ansi(io::stderr().is_terminal())
-            .finish()
-            .try_init()
-            .map_err(io::Error::other)?;
+        let subscriber = builder.with_target(false).with_ansi(io::stderr().is_terminal()).finish();
+        subscriber.with(filter).try_init().map_err(io::Error::other)?;
     }
     Ok(written)
 }

@@ -187,8 +187,18 @@ fn an_api_key_in_the_wrong_place_is_not_repeated() {
 fn the_version_is_printed() {
     let printed = run(&["--version"], &[]);
     assert!(printed.status.success());
-    let version = concat!("token-exchange ", env!("CARGO_PKG_VERSION"), "\n");
-    assert_eq!(printed.stdout, version);
+    let version = token_exchange::version::version();
+    assert!(version.starts_with(env!("CARGO_PKG_VERSION")), "{version}");
+    assert_eq!(printed.stdout, format!("token-exchange {version}\n"));
+}
+
+#[test]
+fn a_link_with_the_name_of_the_go_tool_is_that_tool() {
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("create-integration");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_token-exchange"), &link).unwrap();
+    let finished = Launch::new(link.to_str().unwrap()).run(WITHIN);
+    assert_refused(&finished, "-project is required");
 }
 
 fn operator() -> (Operator, TempDir) {

@@ -287,6 +287,7 @@ fn every_link_between_documents_leads_somewhere() {
         "SECURITY.md",
         "CHANGELOG.md",
         "docs/architecture.md",
+        "docs/operations.md",
         "docs/records.md",
     ] {
         let text = fs::read_to_string(document).unwrap();

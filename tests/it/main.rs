@@ -7,6 +7,7 @@ mod cache;
 mod clock;
 mod commands;
 mod crash;
+mod deployment;
 mod dev;
 mod documentation;
 mod faults;

@@ -37,7 +37,8 @@ impl Launch {
         Self::new(env!("CARGO_BIN_EXE_create-integration"))
     }
 
-    fn new(program: &str) -> Self {
+    /// A program by its path, without any flag.
+    pub fn new(program: &str) -> Self {
         let mut command = Command::new(program);
         command
             .env_clear()
