@@ -1,5 +1,6 @@
-//! Ten thousand callers at once with one key that nobody knows yet, over sockets: one read.
+//! Many callers at once with one key that nobody knows yet, over sockets: one read.
 
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -25,6 +26,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::world::{record, written};
 use crate::support::clock::moment_at;
+use crate::support::operator::Operator;
+use crate::support::service::Launch;
 
 const WITHIN: Duration = Duration::from_mins(1);
 
@@ -38,12 +41,55 @@ async fn all_callers_of_one_cold_key_get_a_token_by_one_read_when_the_first_of_t
     one_read(true).await;
 }
 
-/// `CACHE_CALLERS=10000` in the environment makes it as many as are promised; that takes 20,000
-/// open files.
+/// `CACHE_CALLERS=10000` in the environment makes it as many as are promised.
+#[test]
+fn a_service_answers_all_callers_of_one_cold_key_by_one_read() {
+    for first_leaves in [false, true] {
+        let told = std::env::var("CACHE_CALLERS").ok();
+        let callers: usize = told.map_or(1_000, |told| told.parse().expect("a number of callers"));
+        server::raise_open_file_limit().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let operator = Operator::on_sqlite(&folder.path().join("keys.db"));
+        let key = operator.integration_with_key("acme");
+        let launch = Launch::token_exchange()
+            .arg(concat!(
+                "-private-key-path=",
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/golden/keys/eddsa.jwk"
+            ))
+            .arg(&format!("-max-connections={}", callers + 64))
+            .arg(&format!("-max-in-flight={callers}"))
+            .arg("-max-queue-wait=8s");
+        let service = operator.serve(launch);
+        let body = format!(r#"{{"api_key":"{key}"}}"#);
+        let length = body.len();
+        let request = format!(
+            "POST /v0/token/integration HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+
+        // All are connected before the first of them asks.
+        let connect = || std::net::TcpStream::connect(service.address()).unwrap();
+        let mut connections: Vec<_> = std::iter::repeat_with(connect).take(callers).collect();
+        for connection in &mut connections {
+            connection.write_all(request.as_bytes()).unwrap();
+        }
+        if first_leaves {
+            drop(connections.swap_remove(0));
+        }
+        for (number, mut connection) in connections.into_iter().enumerate() {
+            let mut answer = String::new();
+            connection.set_read_timeout(Some(WITHIN)).unwrap();
+            connection.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{number}: {answer}");
+        }
+        let page = service.metrics_page();
+        assert!(page.contains("tokenexchange_cache_reads_total 1\n"), "{page}");
+    }
+}
+
 async fn one_read(first_leaves: bool) {
-    let told = std::env::var("CACHE_CALLERS").ok();
-    let callers: usize = told.map_or(500, |told| told.parse().expect("a number of callers"));
-    server::raise_open_file_limit().unwrap();
+    let callers = 500;
     let store = Arc::new(HeldStore::default());
     let cache = Cached::new(store.clone(), CacheLimits::DEFAULT, Arc::new(StandingClock));
     let cache = Arc::new(cache);

@@ -1,6 +1,6 @@
 //! SIGTERM and SIGSTOP in the middle of everything.
 
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
@@ -25,10 +25,14 @@ const ENOUGH: usize = 20;
 fn no_request_that_got_a_connection_is_broken_by_the_end() {
     for round in 0..scaled("SIGTERMS", 3) {
         let mut scene = Scene::new(&[]);
+        // An address of this machine for each round: on one alone, the clients would run out of
+        // ports, each of which rests for a minute.
+        let host = Ipv4Addr::new(127, 0, 0, 1 + u8::try_from(round % 250).unwrap());
         let answered = AtomicUsize::new(0);
         let ended = thread::scope(|scope| {
-            let clients: Vec<_> =
-                (0..CLIENTS).map(|_| scope.spawn(|| until_refused(&scene, &answered))).collect();
+            let clients: Vec<_> = (0..CLIENTS)
+                .map(|_| scope.spawn(|| until_refused(host, &scene, &answered)))
+                .collect();
             eventually("some load", WITHIN, || {
                 (answered.load(Ordering::SeqCst) >= ENOUGH).then_some(())
             });
@@ -46,8 +50,9 @@ fn no_request_that_got_a_connection_is_broken_by_the_end() {
 }
 
 /// Makes a new connection for each exchange, until none is to be had.
-fn until_refused(scene: &Scene, answered: &AtomicUsize) {
-    let address = scene.service.address().parse().unwrap();
+fn until_refused(host: Ipv4Addr, scene: &Scene, answered: &AtomicUsize) {
+    let mut address: SocketAddr = scene.service.address().parse().unwrap();
+    address.set_ip(host.into());
     let body = serde_json::json!({ "api_key": scene.api_key }).to_string();
     let request = Request::post("/v0/token/integration", body);
     let bytes = [request.head(), request.body.clone()].concat();
