@@ -19,6 +19,10 @@ use crate::telemetry::logs;
 use crate::telemetry::metrics::Metrics;
 use crate::version::version;
 
+/// Files that are no connections of callers: the ports and the log, the runtime, the key file, the
+/// store and the connections to it. A process at rest has some fifteen.
+const OTHER_FILES: usize = 64;
+
 pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
     let signals = Signals::of_a_service()?;
     let _log = logs::start(flags.log_format, flags.log_level())?;
@@ -66,9 +70,7 @@ impl Service {
 
     /// Serves until SIGTERM or SIGINT, then drains.
     pub(super) async fn run(self, listeners: Listeners, signals: Signals) -> Outcome {
-        if let Err(error) = server::raise_open_file_limit() {
-            tracing::warn!(%error, "the limit of open files stays as it is");
-        }
+        raise_open_file_limit(self.limits.connections);
         if let Err(error) = forbid_core_dumps() {
             tracing::warn!(%error, "a crash would leave the signing keys in a core dump");
         }
@@ -100,6 +102,21 @@ impl Service {
         )?;
         tracing::info!("ended");
         Ok(())
+    }
+}
+
+/// A connection for which there is no file is not lost: it waits for another to end.
+fn raise_open_file_limit(connections: usize) {
+    let needed = (connections + Limits::METRICS.connections + OTHER_FILES) as u64;
+    match server::raise_open_file_limit() {
+        Ok(Some(limit)) if limit < needed => tracing::warn!(
+            limit,
+            needed,
+            "fewer files may be open than -max-connections needs: raise the hard limit of open \
+             files, or lower -max-connections"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
     }
 }
 

@@ -6,6 +6,7 @@ mod bounding;
 mod draining;
 mod lingering;
 mod listening;
+mod pipelining;
 mod support;
 mod surviving;
 mod timing;

@@ -3,6 +3,7 @@
 
 mod budget;
 mod each_fault;
+mod outage;
 pub mod scene;
 mod secrecy;
 mod skew;

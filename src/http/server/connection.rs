@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use axum::Router;
-use hyper::server::conn::http1;
+use hyper::server::conn::http1::{self, Connection, Parts};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
@@ -31,10 +31,71 @@ pub(super) async fn serve(
     router: Router,
     rules: Arc<Rules>,
 ) {
-    let wire = TokioIo::new(Wire::new(stream, Arc::clone(&conversation)));
+    let wire = Wire::new(stream, Arc::clone(&conversation));
     let exchange =
         Exchange { router, conversation: Arc::clone(&conversation), rules: Arc::clone(&rules) };
-    let mut http = http1::Builder::new()
+    let mut http = speak_http(wire, exchange);
+
+    let mut alarm = pin!(sleep_until(Instant::now() + rules.limits.head));
+    let is_done = loop {
+        let pause = poll_fn(|cx| {
+            loop {
+                // An error needs no other end than success: its answer, if it got one, is out.
+                if Pin::new(&mut http).poll(cx).is_ready() {
+                    return Poll::Ready(Pause::Done);
+                }
+                match conversation.judge(&rules, cx.waker()) {
+                    Verdict::Continue => {}
+                    Verdict::Look => return Poll::Ready(Pause::Look),
+                    Verdict::Close => return Poll::Ready(Pause::Overdue),
+                    Verdict::Wait(None) => return Poll::Pending,
+                    Verdict::Wait(Some(due)) => {
+                        // Setting a timer takes the runtime's lock. Deadlines mostly move further
+                        // away, so one that rings too early, and then is set again, is set far less
+                        // often.
+                        if alarm.is_elapsed() || alarm.deadline() > due {
+                            alarm.as_mut().reset(due);
+                        }
+                        if alarm.as_mut().poll(cx).is_pending() {
+                            return Poll::Pending;
+                        }
+                    }
+                }
+            }
+        })
+        .await;
+        match pause {
+            Pause::Done => break true,
+            Pause::Overdue => break false,
+            Pause::Look => {
+                // hyper shows what it holds to whoever takes it apart, and to nobody else. Between
+                // two requests it knows nothing that a new one would not.
+                let Parts { io, read_buf, service, .. } = http.into_parts();
+                conversation.looked(!read_buf.is_empty());
+                http = speak_http(io.into_inner().with_unread(read_buf), service);
+            }
+        }
+    };
+
+    if is_done {
+        conversation.closing();
+        let stream = http.into_parts().io.into_inner().into_stream();
+        linger(stream, &rules.limits).await;
+    }
+}
+
+/// Why hyper is not polled for a moment, or any more.
+enum Pause {
+    /// HTTP is over.
+    Done,
+    /// Time is up.
+    Overdue,
+    /// To see whether the next head has begun.
+    Look,
+}
+
+fn speak_http(wire: Wire, exchange: Exchange) -> Connection<TokioIo<Wire>, Exchange> {
+    http1::Builder::new()
         // A client that ends its side after its request still waits for the answer.
         .half_close(true)
         // As Go writes them: a client that compares bytes is wrong, and is there.
@@ -42,37 +103,5 @@ pub(super) async fn serve(
         .max_buf_size(BUFFER)
         // It would count idle time; ours begins with the first byte.
         .header_read_timeout(None)
-        .serve_connection(wire, exchange);
-
-    let mut alarm = pin!(sleep_until(Instant::now() + rules.limits.head));
-    let is_done = poll_fn(|cx| {
-        loop {
-            // An error needs no other end than success: its answer, if it got one, is out.
-            if Pin::new(&mut http).poll(cx).is_ready() {
-                return Poll::Ready(true);
-            }
-            match conversation.judge(&rules, cx.waker()) {
-                Verdict::Continue => {}
-                Verdict::Close => return Poll::Ready(false),
-                Verdict::Wait(None) => return Poll::Pending,
-                Verdict::Wait(Some(due)) => {
-                    // Setting a timer takes the runtime's lock. Deadlines mostly move further away,
-                    // so one that rings too early, and then is set again, is set far less often.
-                    if alarm.is_elapsed() || alarm.deadline() > due {
-                        alarm.as_mut().reset(due);
-                    }
-                    if alarm.as_mut().poll(cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                }
-            }
-        }
-    })
-    .await;
-
-    if is_done {
-        conversation.closing();
-        let stream = http.into_parts().io.into_inner().into_stream();
-        linger(stream, &rules.limits).await;
-    }
+        .serve_connection(TokioIo::new(wire), exchange)
 }

@@ -38,9 +38,11 @@ enum Phase {
     TooLate,
     /// The answer has been handed over and may still be on its way out.
     Answered,
-    /// Kept alive. Begins when hyper asks for more and nothing is there, so a head that began in
-    /// the same packet as the end of the last request counts from its next byte on.
+    /// Kept alive. Begins when hyper asks for more and nothing is there. It may hold the beginning
+    /// of a head all the same, one that came with the end of the last request or before its answer.
     Idle,
+    /// Kept alive, and hyper was seen to hold nothing.
+    Quiet,
     /// To be closed, unless a byte comes first.
     Leaving,
     /// To be closed for another's sake, unless a head is complete first.
@@ -56,6 +58,8 @@ pub(super) enum Verdict {
     Wait(Option<Instant>),
     /// Something that hyper must see: poll it again.
     Continue,
+    /// What hyper holds decides: look, and say so by [`Conversation::looked`].
+    Look,
     /// The end, without another word.
     Close,
 }
@@ -103,8 +107,18 @@ impl Conversation {
 
     pub(super) fn bytes_came(&self) {
         let mut state = self.state();
-        if matches!(state.phase, Phase::Idle | Phase::Leaving) {
+        if matches!(state.phase, Phase::Idle | Phase::Quiet | Phase::Leaving) {
             state.enter(Phase::Waiting);
+        }
+    }
+
+    /// Whether hyper holds the beginning of a head has been looked at. It has been there for as long
+    /// as nothing else came.
+    pub(super) fn looked(&self, head_has_begun: bool) {
+        let mut state = self.state();
+        // Unless it was evicted meanwhile.
+        if state.phase == Phase::Idle {
+            state.phase = if head_has_begun { Phase::Waiting } else { Phase::Quiet };
         }
     }
 
@@ -149,7 +163,7 @@ impl Conversation {
     pub(super) fn dispensable(&self) -> Option<Dispensable> {
         let state = self.state();
         let idle = match state.phase {
-            Phase::Idle => true,
+            Phase::Idle | Phase::Quiet => true,
             Phase::Waiting => false,
             _ => return None,
         };
@@ -159,7 +173,7 @@ impl Conversation {
     /// Ends the connection if it can still be spared; whether it could.
     pub(super) fn evict(&self) -> bool {
         let mut state = self.state();
-        let can_go = matches!(state.phase, Phase::Idle | Phase::Waiting);
+        let can_go = matches!(state.phase, Phase::Idle | Phase::Quiet | Phase::Waiting);
         if can_go {
             state.enter(Phase::Evicted);
             drop(state);
@@ -190,13 +204,18 @@ impl State {
 
         let stalled = self.write_blocked.map(|since| since + rules.limits.write_stall);
         let stalled = stalled.and_then(|due| before_deadline(Some(due)));
+        let head_due = self.since + rules.limits.head;
+        let idle_due = match drain {
+            Some(drain) => drain.quiet_after(self.since),
+            None => self.since + rules.limits.idle,
+        };
         let due = match self.phase {
             Phase::Evicted => return Verdict::Close,
-            Phase::Waiting => before_deadline(Some(self.since + rules.limits.head)),
-            Phase::Idle => Some(match drain {
-                Some(drain) => drain.quiet_after(self.since),
-                None => self.since + rules.limits.idle,
-            }),
+            Phase::Waiting => before_deadline(Some(head_due)),
+            // The rest of an answer would be lost by a look at hyper.
+            Phase::Idle if self.write_blocked.is_some() => None,
+            Phase::Idle => Some(head_due.min(idle_due)),
+            Phase::Quiet => Some(idle_due),
             Phase::Handling => before_deadline(None),
             Phase::TooLate | Phase::Answered | Phase::Leaving | Phase::Closing => None,
         };
@@ -210,7 +229,8 @@ impl State {
             return Verdict::Wait([due, stalled].into_iter().flatten().min());
         }
         match self.phase {
-            Phase::Idle => self.enter(Phase::Leaving),
+            Phase::Idle => return Verdict::Look,
+            Phase::Quiet => self.enter(Phase::Leaving),
             Phase::Handling => self.enter(Phase::TooLate),
             _ => return Verdict::Close,
         }

@@ -185,13 +185,15 @@ pub(super) fn refuse_new_connections(_: &tokio::net::TcpListener) -> io::Result<
 }
 
 /// Raises the number of files the process may open as far as it may without privileges: every
-/// connection is one, and the usual 1024 are fewer than [`Limits::connections`].
+/// connection is one, and the usual 1024 are fewer than [`Limits::connections`]. How many that is;
+/// none if there is no limit.
 ///
 /// # Errors
 /// When the system refuses; the old limit stays.
 ///
 /// [`Limits::connections`]: super::Limits::connections
-pub fn raise_open_file_limit() -> io::Result<()> {
+pub fn raise_open_file_limit() -> io::Result<Option<u64>> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    Ok(setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?)
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(maximum)
 }

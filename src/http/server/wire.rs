@@ -1,8 +1,9 @@
 //! The socket as hyper sees it.
 //!
 //! Passes every byte through and tells the [`Conversation`] what happens; deadlines are not kept
-//! here. Two things differ from a plain socket: an idle one can be ended from our side, and hyper's
-//! own shutdown does nothing, because the close is [`linger`](super::linger)'s.
+//! here. Three things differ from a plain socket: an idle one can be ended from our side, what was
+//! read can be given back, and hyper's own shutdown does nothing, because the close is
+//! [`linger`](super::linger)'s.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -10,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::body::Bytes;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -19,11 +21,18 @@ use super::conversation::Conversation;
 pub(super) struct Wire {
     stream: TcpStream,
     conversation: Arc<Conversation>,
+    /// What was given back.
+    unread: Bytes,
 }
 
 impl Wire {
     pub(super) fn new(stream: TcpStream, conversation: Arc<Conversation>) -> Self {
-        Self { stream, conversation }
+        Self { stream, conversation, unread: Bytes::new() }
+    }
+
+    /// The same, with bytes that were read from it and are to be read again.
+    pub(super) fn with_unread(self, unread: Bytes) -> Self {
+        Self { unread, ..self }
     }
 
     pub(super) fn into_stream(self) -> TcpStream {
@@ -52,6 +61,11 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.unread.is_empty() {
+            let count = self.unread.len().min(buffer.remaining());
+            buffer.put_slice(&self.unread.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if outcome.is_pending() {

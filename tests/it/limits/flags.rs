@@ -51,6 +51,21 @@ fn where_there_are_more_connections_than_may_be_the_one_idle_longest_makes_room(
     assert_eq!(scene.metric("tokenexchange_connections_evicted_total"), 1);
 }
 
+#[test]
+fn a_limit_of_open_files_that_is_too_low_for_the_connections_is_told_at_the_start() {
+    for (connections, is_told) in [(100, false), (1000, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let launch = Launch::token_exchange_after("ulimit -n 512")
+            .recorded_signing_key()
+            .arg("-key-store=sqlite::memory:")
+            .arg(&format!("-max-connections={connections}"));
+        let log = launch.current_dir(folder.path()).serve().process.stderr();
+        let told = log.lines().find(|line| line.contains("-max-connections"));
+        assert_eq!(told.is_some(), is_told, "{connections}: {log}");
+        assert!(told.is_none_or(|line| line.contains("WARNING") && line.contains("512")), "{log}");
+    }
+}
+
 fn signing_threads(service: &Service) -> usize {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", service.process.id())).unwrap();
     let names = tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));

@@ -106,7 +106,7 @@ fn the_limit_of_open_files_is_raised_to_the_hard_one() {
     alone("server::listening::the_limit_of_open_files_is_raised_to_the_hard_one", || {
         let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum }).unwrap();
-        raise_open_file_limit().unwrap();
+        assert_eq!(raise_open_file_limit().unwrap(), maximum);
         assert_eq!(getrlimit(Resource::Nofile), Rlimit { current: maximum, maximum });
     });
 }

@@ -174,17 +174,6 @@ fn a_client_that_stops_sending_within_its_body_gets_its_answer() {
 }
 
 #[test]
-fn requests_sent_in_one_go_are_all_answered() {
-    let server = start(Limits { head: SHORT, ..NO_LIMITS });
-    let mut client = server.connect();
-    client.send("GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(20));
-    for _ in 0..20 {
-        assert_eq!(client.answer().body, "hello");
-    }
-    client.hears_nothing_for(2 * SHORT);
-}
-
-#[test]
 fn an_old_client_is_answered_and_its_connection_closed() {
     let server = start(NO_LIMITS);
     let mut client = server.connect();

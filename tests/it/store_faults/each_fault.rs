@@ -1,14 +1,19 @@
-//! Every status of gRPC and every fault of the proxy, once: what the caller sees of it, and what
-//! the operator.
+//! Every status of gRPC and every fault of the proxy, on a key that was never seen and on one that
+//! was answered before: what the caller sees of it, and what the operator.
 
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use token_exchange::key_store::READ_ATTEMPT;
 
-use super::scene::{Scene, WITHIN, api_key, save_up};
+use super::scene::{Scene, WITHIN, api_key, figure, save_up};
 use crate::support::eventually::eventually;
 use crate::support::fault_proxy::{Fault, FaultProxy, Form, Toxic};
 use crate::support::service::Service;
+
+/// Services at once, each with a proxy of its own: a fault is there for all who ask.
+const LANES: usize = 6;
 
 /// What a single fault comes to for a key that the service has never seen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,6 +55,64 @@ fn meet_every_fault(family: &str, calls: usize) {
         // What is wrong with the connection is wrong with it for good.
         scene.proxy.cut();
     }
+}
+
+#[test]
+fn a_key_that_was_answered_before_is_served_within_one_attempt_under_every_fault_for_integrations()
+{
+    serve_under_every_fault("integration", &[0..1, 0..usize::MAX]);
+}
+
+#[test]
+fn a_key_that_was_answered_before_is_served_within_one_attempt_under_every_fault_for_autojoin() {
+    serve_under_every_fault("autojoin", &[0..1, 1..2, 0..usize::MAX]);
+}
+
+/// `spells` are the calls that each fault happens to: one of a question, and all from then on.
+fn serve_under_every_fault(family: &str, spells: &[Range<usize>]) {
+    let cases: Vec<_> = faults()
+        .into_iter()
+        .flat_map(|(fault, outcome)| {
+            spells.iter().map(move |calls| (fault, outcome, calls.clone()))
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for lane in 0..LANES {
+            let cases: Vec<_> = cases.iter().skip(lane).step_by(LANES).cloned().collect();
+            scope.spawn(move || serve_under(family, cases));
+        }
+    });
+}
+
+fn serve_under(family: &str, cases: Vec<(Fault, Outcome, Range<usize>)>) {
+    let Some(scene) = Scene::with_keys(cases.len()) else { return };
+    // Nothing is served before the store was asked.
+    let service = scene.launch().arg("-cache-fresh=0s").arg("-cache-max-age=0s").serve();
+    let status = |number| service.exchange(family, &api_key(family, number)).status;
+    for number in 0..cases.len() {
+        eventually("it is answered before", WITHIN, || (status(number) == 200).then_some(()));
+    }
+    let mut refusals = 0.0;
+    for (number, (fault, outcome, faulty)) in cases.into_iter().enumerate() {
+        let case = format!("{fault:?} in {faulty:?}");
+        let calls = scene.proxy.calls();
+        scene.proxy.plan(move |call| if faulty.contains(&call) { fault } else { Fault::None });
+        let begun = Instant::now();
+        assert_eq!(status(number), 200, "{case}");
+        // Nobody waits for a second one.
+        let took = begun.elapsed();
+        assert!(took < 2 * READ_ATTEMPT, "{case}: {took:?}");
+        assert!(scene.proxy.calls() > calls, "{case}: the store was not asked");
+        refusals += f64::from(outcome != Hidden);
+
+        scene.proxy.plan(|_| Fault::None);
+        scene.proxy.cut();
+        eventually("no read goes on", WITHIN, || {
+            (figure(&service, "tokenexchange_cache_reads_in_flight")? == 0.0).then_some(())
+        });
+    }
+    let stale = figure(&service, "tokenexchange_cache_answers_total{source=\"stale\"}");
+    assert!(stale >= Some(refusals), "{stale:?} of {refusals} were served from memory");
 }
 
 struct Met {
