@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::ConfigError;
 use super::duration::duration;
+use super::limits::within;
+use super::{ConfigError, go_style};
 use crate::key_store::cached::CacheLimits;
 
 /// 480 MiB: more than any instance has to spare.
-const MAX_CAPACITY: usize = 1_000_000;
+const MAX_CAPACITY: i64 = 1_000_000;
 
 /// The flags of the cache. Zero turns a part off, and a capacity of zero all of it.
 #[derive(Debug, Clone, Args)]
@@ -24,21 +25,24 @@ pub struct CacheFlags {
     #[arg(long, env = "CACHE_STALE_IF_ERROR", default_value = "10m", value_parser = duration)]
     pub cache_stale_if_error: Duration,
     /// How many keys are remembered; 0 remembers nothing
-    #[arg(long, env = "CACHE_CAPACITY", default_value = "100000")]
-    pub cache_capacity: usize,
+    #[arg(long, env = "CACHE_CAPACITY", default_value = "100000", value_parser = go_style::integer)]
+    pub cache_capacity: i64,
 }
 
 impl CacheFlags {
+    /// Half of the exchanges that there may be at once may wait for the store.
+    ///
     /// # Errors
-    /// When a limit contradicts a longer one that is not turned off.
-    pub(super) fn resolve(&self) -> Result<CacheLimits, ConfigError> {
+    /// When a limit contradicts a longer one that is not turned off, or the memory would be too large.
+    pub(super) fn resolve(&self, max_in_flight: usize) -> Result<CacheLimits, ConfigError> {
         let limits = CacheLimits {
             fresh: self.cache_fresh,
             max_age: self.cache_max_age,
             stale_if_error: self.cache_stale_if_error,
-            capacity: self.cache_capacity,
+            capacity: within("-cache-capacity", self.cache_capacity, 0..=MAX_CAPACITY)?,
+            callers: max_in_flight.div_ceil(2),
         };
-        let CacheLimits { fresh, max_age, stale_if_error, capacity } = limits;
+        let CacheLimits { fresh, max_age, stale_if_error, .. } = limits;
         if !max_age.is_zero() && fresh > max_age {
             return Err(ConfigError::new(format!(
                 "-cache-fresh: {fresh:?} is longer than -cache-max-age, {max_age:?}; lower the first \
@@ -49,12 +53,6 @@ impl CacheFlags {
             return Err(ConfigError::new(format!(
                 "-cache-max-age: {max_age:?} is longer than -cache-stale-if-error, \
                  {stale_if_error:?}; lower the first or raise the second"
-            )));
-        }
-        if capacity > MAX_CAPACITY {
-            return Err(ConfigError::new(format!(
-                "-cache-capacity: {capacity} keys would take too much memory; say {MAX_CAPACITY} \
-                 at most"
             )));
         }
         Ok(limits)
@@ -75,7 +73,7 @@ mod tests {
 
     fn resolve(words: &[&str]) -> Result<CacheLimits, String> {
         let line = Line::try_parse_from([&["-"], words].concat()).expect("the flags are right");
-        line.flags.resolve().map_err(|error| error.to_string())
+        line.flags.resolve(2048).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -91,7 +89,7 @@ mod tests {
             ["--cache-fresh=10s", "--cache-max-age=0s"],
             ["--cache-max-age=30s", "--cache-stale-if-error=0s"],
             ["--cache-fresh=0s", "--cache-capacity=0"],
-            ["--cache-fresh=0s", "--cache-capacity=1000000"],
+            ["--cache-fresh=0s", "--cache-capacity=1_000_000"],
         ] {
             assert!(resolve(&words).is_ok(), "{words:?}");
         }
@@ -112,8 +110,9 @@ mod tests {
             ),
             (
                 "--cache-capacity=1000001",
-                "-cache-capacity: 1000001 keys would take too much memory; say 1000000 at most",
+                "-cache-capacity: it has to be between 0 and 1000000, not 1000001",
             ),
+            ("--cache-capacity=-1", "-cache-capacity: it has to be between 0 and 1000000, not -1"),
         ] {
             assert_eq!(resolve(&[words]), Err(why.to_owned()));
         }

@@ -70,7 +70,15 @@ impl LimitsFlags {
     }
 }
 
-fn within(flag: &str, value: i64, range: RangeInclusive<i64>) -> Result<usize, ConfigError> {
+/// The value of a flag that has to lie in a range.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn within(
+    flag: &str,
+    value: i64,
+    range: RangeInclusive<i64>,
+) -> Result<usize, ConfigError> {
     let refused = || {
         let (least, most) = (range.start(), range.end());
         ConfigError::new(format!("{flag}: it has to be between {least} and {most}, not {value}"))

@@ -101,7 +101,7 @@ impl ServeFlags {
         let clock_skew_allowance = ClockSkewAllowance::try_from(self.clock_skew_allowance)
             .map_err(|error| ConfigError::new(format!("-clock-skew-allowance: {error}")))?;
         let store = self.store.resolve(platform)?;
-        let cache = self.cache.resolve()?;
+        let cache = self.cache.resolve(limits.max_in_flight)?;
         Ok(ServeConfig {
             address,
             metrics_address,

@@ -26,10 +26,12 @@ struct Counts {
 
 impl ShedLog {
     pub(super) fn count(&self, why: Overload) {
-        self.0.of[why as usize].fetch_add(1, Ordering::Relaxed);
+        // In one order with those of `write_line`, or a count could wait for a line without being in
+        // it.
+        self.0.of[why as usize].fetch_add(1, Ordering::SeqCst);
         // Looked at first: writing what other cores write too costs more.
-        if !self.0.is_line_due.load(Ordering::Relaxed)
-            && !self.0.is_line_due.swap(true, Ordering::Relaxed)
+        if !self.0.is_line_due.load(Ordering::SeqCst)
+            && !self.0.is_line_due.swap(true, Ordering::SeqCst)
         {
             tokio::spawn(write_line(Arc::clone(&self.0)));
         }

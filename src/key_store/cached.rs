@@ -6,6 +6,7 @@
 //! holds, never a secret. The rules are in `rules`, pure; what is remembered in `memory`; a read
 //! under way in `flight`; how many there may be in `places`.
 
+mod failure_log;
 mod figures;
 mod flight;
 mod keys;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use self::failure_log::FailureLog;
 pub use self::figures::Figures;
 use self::keys::Keys;
 use self::memory::{Memory, Name};
@@ -43,6 +45,9 @@ pub struct CacheLimits {
     pub stale_if_error: Duration,
     /// Keys that are remembered, of whichever family. Zero remembers nothing at all.
     pub capacity: usize,
+    /// Callers that wait for the store for as long as it takes, at a time. Each holds one of the
+    /// exchanges that there may be at once, and the others are left to keys that are remembered.
+    pub callers: usize,
 }
 
 impl CacheLimits {
@@ -52,6 +57,7 @@ impl CacheLimits {
         max_age: Duration::from_secs(30),
         stale_if_error: Duration::from_mins(10),
         capacity: 100_000,
+        callers: 1024,
     };
 }
 
@@ -70,6 +76,7 @@ struct Common {
     clock: Arc<dyn Clock>,
     places: Places,
     figures: Figures,
+    failure_log: FailureLog,
 }
 
 impl Cached {
@@ -80,8 +87,9 @@ impl Cached {
             rules: Rules::of(limits),
             memory: Memory::new(limits.capacity),
             clock,
-            places: Places::default(),
+            places: Places::new(limits.callers),
             figures: Figures::default(),
+            failure_log: FailureLog::default(),
         });
         Self {
             store,

@@ -1,8 +1,8 @@
 //! Google Datastore, where the Go tools keep API keys: the only room that knows `gcloud_sdk`.
 //!
 //! What the exchange asks is here; how a call is made and tried again, what records look like, what
-//! operators ask and how a change is made sure of are in the rooms below. A gRPC error is never an absence: only an answer that names the
-//! key as missing, or a finished query without results, is.
+//! operators ask and how a change is made sure of are in the rooms below. A gRPC error is never an
+//! absence: only an answer that names the key as missing, or a finished query without results, is.
 
 mod admin;
 mod clock_skew;

@@ -368,7 +368,9 @@ fn limits_of(file: &PathBuf) -> Vec<Limit> {
             Some((_, constant)) => {
                 let (name, rest) = constant.split_once(": ")?;
                 let (kind, value) = rest.strip_suffix(';')?.split_once(" = ")?;
-                ["Duration", "usize", "u64", "i32"].contains(&kind).then_some((name, value))?
+                ["Duration", "usize", "u64", "i64", "i32"]
+                    .contains(&kind)
+                    .then_some((name, value))?
             }
             None if file.starts_with("http/server") => line.strip_suffix(',')?.split_once(": ")?,
             None => return None,
@@ -379,7 +381,7 @@ fn limits_of(file: &PathBuf) -> Vec<Limit> {
     code.lines().filter_map(of_line).collect()
 }
 
-/// `Duration::from_secs(5)` as `5 s`, `16 * 1024` as `16 KiB`, `2048` as `2,048`.
+/// `Duration::from_secs(5)` as `5 s`, `16 * 1024` as `16 KiB`, `2048` and `2_048` as `2,048`.
 fn as_written(value: &str) -> Option<String> {
     let argument = |function| value.strip_prefix(function)?.strip_suffix(')');
     let (number, unit) = if let Some(seconds) = argument("Duration::from_secs(") {
@@ -393,12 +395,15 @@ fn as_written(value: &str) -> Option<String> {
     } else {
         (value, "")
     };
-    let number: u64 = number.parse().ok()?;
-    let written = match number {
+    let number: u64 = number.replace('_', "").parse().ok()?;
+    Some(with_commas(number) + unit)
+}
+
+fn with_commas(number: u64) -> String {
+    match number {
         0..1000 => number.to_string(),
-        _ => format!("{},{:03}", number / 1000, number % 1000),
-    };
-    Some(written + unit)
+        _ => format!("{},{:03}", with_commas(number / 1000), number % 1000),
+    }
 }
 
 fn files_under(folder: &Path) -> Vec<PathBuf> {

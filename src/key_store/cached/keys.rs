@@ -52,10 +52,16 @@ impl<T: Record> Keys<T> {
     {
         let reading = match self.course(name, recency, ask) {
             Course::Over(reading) => reading,
-            Course::Waits(flight, patience) => match flight.wait(patience).await {
-                Ok(answer) => Ok(Reading::from(answer)),
-                Err(why) if patience == Patience::Attempt => self.shared.in_spite_of(why, &name),
-                Err(why) => Err(why),
+            Course::Waits(flight, Patience::Attempt) => {
+                match flight.wait(Patience::Attempt).await {
+                    Ok(answer) => Ok(Reading::from(answer)),
+                    Err(why) => self.shared.in_spite_of(why, &name),
+                }
+            }
+            // Without a place the read goes on, for whoever comes again.
+            Course::Waits(flight, Patience::Whole) => match self.shared.common.places.wait() {
+                Some(_place) => flight.wait(Patience::Whole).await.map(Reading::from),
+                None => Err(crowded()),
             },
         };
         self.shared.common.figures.count_answer(&reading);
@@ -197,6 +203,9 @@ impl<T: Record> Shared<T> {
         outcome: Result<(Answer<T>, Moment), Unavailable>,
     ) -> Outcome<T> {
         let now = self.common.clock.moment();
+        if let Err(why) = &outcome {
+            self.common.failure_log.count(why, now);
+        }
         let mut flights = self.flights();
         match &outcome {
             Ok((answer, asked_at)) => self.common.memory.remember(*name, answer.clone(), *asked_at),

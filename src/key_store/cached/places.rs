@@ -10,8 +10,8 @@ use tokio::time::timeout;
 
 /// Reads of one side at a time: 2,000 a second of a store that takes 30 ms, over one connection.
 const READS: usize = 64;
-/// Reads of one side that wait for a place. With those under way they hold half of the exchanges
-/// that there may be at once, so that the other half is left to keys that are remembered.
+/// Reads of one side that wait for a place. With those under way they are half as many as there may
+/// be exchanges at once, unless it is said otherwise.
 const WAITING: usize = 960;
 /// How long a read waits for its place: what the store cannot begin by then it cannot finish in
 /// time for everybody.
@@ -27,10 +27,12 @@ pub(super) enum Side {
 }
 
 /// All places.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Places {
     cold: Queue,
     known: Queue,
+    /// For callers of whom nothing older can be served, whether they began the read or joined it.
+    callers: Semaphore,
 }
 
 /// The places of one side.
@@ -48,6 +50,16 @@ pub(super) struct Place<'a> {
 }
 
 impl Places {
+    pub(super) fn new(callers: usize) -> Self {
+        let callers = Semaphore::new(callers.min(Semaphore::MAX_PERMITS));
+        Self { cold: Queue::default(), known: Queue::default(), callers }
+    }
+
+    /// A place to wait in for as long as the store takes; `None` when there is none.
+    pub(super) fn wait(&self) -> Option<SemaphorePermit<'_>> {
+        self.callers.try_acquire().ok()
+    }
+
     /// Waits for a place; `None` when there is none in time.
     pub(super) async fn enter(&self, side: Side) -> Option<Place<'_>> {
         match side {

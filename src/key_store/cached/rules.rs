@@ -187,7 +187,13 @@ mod tests {
     fn rules(fresh: u64, max_age: u64, stale_if_error: u64) -> Rules {
         let [fresh, max_age, stale_if_error] =
             [fresh, max_age, stale_if_error].map(Duration::from_secs);
-        Rules::of(CacheLimits { fresh, max_age, stale_if_error, capacity: 1 })
+        Rules::of(CacheLimits {
+            fresh,
+            max_age,
+            stale_if_error,
+            capacity: 1,
+            ..CacheLimits::DEFAULT
+        })
     }
 
     const SERVE_ABSENCE: Step<(), ()> = Step::Serve((), Absence);

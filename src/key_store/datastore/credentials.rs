@@ -129,6 +129,7 @@ impl TokenSource {
     }
 
     fn fail(&self, why: String) -> String {
+        self.figures.count_failed_credentials();
         self.state().spent = Some(why.clone());
         why
     }

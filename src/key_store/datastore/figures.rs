@@ -37,7 +37,9 @@ pub struct DatastoreHealth {
     /// Retries that the budget would allow at this moment.
     pub retry_budget: u64,
     pub connections: u64,
+    pub failed_connections: u64,
     pub credentials_built: u64,
+    pub failed_credentials: u64,
     /// Our clock less the store's, in seconds; `None` before the first answer that tells.
     pub clock_skew: Option<f64>,
 }
@@ -48,7 +50,9 @@ pub(super) struct Figures {
     pub(super) retries: AtomicU64,
     pub(super) retries_forgone: AtomicU64,
     connections: AtomicU64,
+    failed_connections: AtomicU64,
     credentials_built: AtomicU64,
+    failed_credentials: AtomicU64,
 }
 
 impl Default for Figures {
@@ -58,7 +62,9 @@ impl Default for Figures {
             retries: AtomicU64::default(),
             retries_forgone: AtomicU64::default(),
             connections: AtomicU64::default(),
+            failed_connections: AtomicU64::default(),
             credentials_built: AtomicU64::default(),
+            failed_credentials: AtomicU64::default(),
         }
     }
 }
@@ -83,8 +89,16 @@ impl Figures {
         self.connections.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn count_failed_connection(&self) {
+        self.failed_connections.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn count_credentials(&self) {
         self.credentials_built.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_failed_credentials(&self) {
+        self.failed_credentials.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn health(&self, retry_budget: u64, clock_skew: Option<f64>) -> DatastoreHealth {
@@ -95,7 +109,9 @@ impl Figures {
             retries_forgone: self.retries_forgone.load(Ordering::Relaxed),
             retry_budget,
             connections: self.connections.load(Ordering::Relaxed),
+            failed_connections: self.failed_connections.load(Ordering::Relaxed),
             credentials_built: self.credentials_built.load(Ordering::Relaxed),
+            failed_credentials: self.failed_credentials.load(Ordering::Relaxed),
             clock_skew,
         }
     }

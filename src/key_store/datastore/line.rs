@@ -86,10 +86,13 @@ impl Lines {
         if let Some(line) = &self.state().current {
             return Ok(Arc::clone(line));
         }
-        let connected = self.connecting.run(|| {
-            let lines = Arc::clone(self);
-            async move { lines.connect().await }
-        });
+        let connected =
+            self.connecting.run(|| {
+                let lines = Arc::clone(self);
+                async move {
+                    lines.connect().await.inspect_err(|_| lines.figures.count_failed_connection())
+                }
+            });
         connected
             .await
             .unwrap_or_else(|| Err(Failure::no_connection("connecting panicked".to_owned())))

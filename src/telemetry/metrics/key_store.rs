@@ -28,9 +28,17 @@ const RETRY_BUDGET: Named =
     ("tokenexchange_datastore_retry_budget", "Retries that the budget would allow at this moment.");
 const CONNECTIONS: Named =
     ("tokenexchange_datastore_connections_total", "Connections to Datastore that were made.");
+const FAILED_CONNECTIONS: Named = (
+    "tokenexchange_datastore_failed_connections_total",
+    "Connections to Datastore that could not be made.",
+);
 const CREDENTIALS: Named = (
     "tokenexchange_datastore_credentials_built_total",
     "Times that the source of access tokens was built, the first included.",
+);
+const FAILED_CREDENTIALS: Named = (
+    "tokenexchange_datastore_failed_credentials_total",
+    "Times that the source of access tokens could not be built or gave none.",
 );
 const CLOCK_SKEW: Named = (
     "tokenexchange_clock_skew_seconds",
@@ -39,8 +47,16 @@ const CLOCK_SKEW: Named = (
 
 impl Datastore {
     pub(super) fn of(store: Arc<DatastoreStore>) -> prometheus::Result<Self> {
-        let unlabelled =
-            [RETRIES, RETRIES_FORGONE, RETRY_BUDGET, CONNECTIONS, CREDENTIALS, CLOCK_SKEW];
+        let unlabelled = [
+            RETRIES,
+            RETRIES_FORGONE,
+            RETRY_BUDGET,
+            CONNECTIONS,
+            FAILED_CONNECTIONS,
+            CREDENTIALS,
+            FAILED_CREDENTIALS,
+            CLOCK_SKEW,
+        ];
         let mut descriptions = vec![describe(ATTEMPTS, &["outcome"])?];
         for named in unlabelled {
             descriptions.push(describe(named, &[])?);
@@ -61,7 +77,9 @@ impl Collector for Datastore {
             retries_forgone,
             retry_budget,
             connections,
+            failed_connections,
             credentials_built,
+            failed_credentials,
             clock_skew,
         } = self.store.health();
         let mut families = vec![
@@ -70,7 +88,9 @@ impl Collector for Datastore {
             counter(RETRIES_FORGONE, retries_forgone),
             gauge(RETRY_BUDGET, retry_budget),
             counter(CONNECTIONS, connections),
+            counter(FAILED_CONNECTIONS, failed_connections),
             counter(CREDENTIALS, credentials_built),
+            counter(FAILED_CREDENTIALS, failed_credentials),
         ];
         families.extend(clock_skew.map(|seconds| fractional_gauge(CLOCK_SKEW, seconds)));
         families

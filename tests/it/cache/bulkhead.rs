@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use token_exchange::key_store::cached::CacheLimits;
 use token_exchange::key_store::{Source, UnavailableKind};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -65,4 +66,26 @@ async fn a_burst_of_keys_that_nobody_knows_yet_is_absorbed() {
     }
     let answers = callers.join_all().await;
     assert_eq!(answers, vec![Ok(Source::Store); 1_024]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_of_one_key_that_nobody_knows_wait_in_places_of_their_own() {
+    let limits = CacheLimits { callers: 2, ..CacheLimits::DEFAULT };
+    let world = Arc::new(World::with(limits));
+    world.store.holds("known", record("secret"));
+    world.ask("known").await.unwrap();
+    world.store.takes(Duration::from_millis(700));
+    let mut strangers = JoinSet::new();
+    for _ in 0..3 {
+        let world = Arc::clone(&world);
+        strangers.spawn(async move { world.ask_timed("stranger").await });
+    }
+    world.settle().await;
+    assert_eq!(world.ask("known").await, Ok(Source::Fresh));
+
+    let mut answers = strangers.join_all().await;
+    answers.sort_by_key(|(_, took)| *took);
+    let refused = (Err(UnavailableKind::Overloaded), Duration::ZERO);
+    assert_eq!(answers[0], refused, "the third of two is told at once");
+    assert_eq!(answers[1..], [(Ok(Source::Store), Duration::from_millis(700)); 2]);
 }

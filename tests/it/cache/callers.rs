@@ -58,7 +58,8 @@ fn a_service_answers_all_callers_of_one_cold_key_by_one_read() {
                 "/tests/golden/keys/eddsa.jwk"
             ))
             .arg(&format!("-max-connections={}", callers + 64))
-            .arg(&format!("-max-in-flight={callers}"))
+            // Half of them may wait for the store.
+            .arg(&format!("-max-in-flight={}", 2 * callers))
             .arg("-max-queue-wait=8s");
         let service = operator.serve(launch);
         let body = format!(r#"{{"api_key":"{key}"}}"#);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use token_exchange::key_store::cached::CacheLimits;
 use token_exchange::key_store::{Recency, Source, UnavailableKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -13,7 +14,8 @@ const STALE: Result<Source, UnavailableKind> = Ok(Source::Stale(UnavailableKind:
 
 #[tokio::test(start_paused = true)]
 async fn any_number_of_questions_for_one_key_is_one_read() {
-    let world = Arc::new(World::new());
+    let limits = CacheLimits { callers: 10_000, ..CacheLimits::DEFAULT };
+    let world = Arc::new(World::with(limits));
     world.store.holds("a", record("secret"));
     world.store.takes(Duration::from_millis(700));
     let mut callers = JoinSet::new();

@@ -1,6 +1,7 @@
 //! TLS: who is believed, and what becomes of who is not.
 
 use super::road::{Road, assert_recovers, assert_unavailable, present};
+use crate::store_faults::scene::figure;
 use crate::support::google::{Authority, Certificate};
 use crate::support::service::Launch;
 
@@ -43,6 +44,7 @@ fn a_front_end_that_goes_and_comes_back_is_used_again() {
     assert_eq!(present(&service, 0), 200);
     road.front.down();
     assert_unavailable(&service, 1, "the key store cannot be reached");
+    assert!(figure(&service, "tokenexchange_datastore_failed_connections_total") >= Some(1.0));
     road.front.up();
     assert_recovers(&service, 1);
     assert_eq!(road.metadata.asked(), 1);

@@ -124,6 +124,7 @@ fn a_token_endpoint_that_nobody_listens_at_is_503() {
     let nobody = crate::support::stand_in::RefusingStore::start();
     let service = road.launch().env("GCE_METADATA_HOST", &nobody.host()).serve();
     assert_unavailable(&service, 0, "there are no credentials for the key store");
+    assert!(figure(&service, "tokenexchange_datastore_failed_credentials_total") >= Some(1.0));
     assert_eq!(road.front.calls(), 0);
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use token_exchange::key_store::READ_ATTEMPT;
 
 use super::scene::{Scene, WITHIN, api_key};
@@ -16,6 +17,36 @@ const MAX_AGE: Duration = Duration::from_millis(600);
 const STALE_IF_ERROR: Duration = Duration::from_secs(3);
 const NORMAL_WITHIN: Duration = Duration::from_secs(1);
 const KEYS: usize = 4;
+
+#[test]
+fn an_outage_that_memory_hides_from_callers_is_told_to_the_operator_and_not_with_every_read() {
+    let Some(scene) = Scene::with_keys(3) else { return };
+    // The store is asked each time before anything is served.
+    let service = scene.launch().arg("-cache-fresh=0s").arg("-cache-max-age=0s").serve();
+    let ask_for_all = || {
+        for number in 0..3 {
+            assert_eq!(service.exchange("autojoin", &api_key("autojoin", number)).status, 200);
+        }
+    };
+    ask_for_all();
+    scene.proxy.down();
+    ask_for_all();
+    let lines = eventually("the outage is in the log", WITHIN, || {
+        let log = service.process.stderr();
+        let events = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let told = |event: &Value| {
+            event["message"]
+                .as_str()
+                .is_some_and(|it| it.starts_with("reads of the key store fail"))
+        };
+        let lines: Vec<Value> = events.filter(told).collect();
+        (!lines.is_empty()).then_some(lines)
+    });
+    let [line] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&line["severity"], &line["failed"]), (&"WARNING".into(), &1.into()));
+    let cause = line["cause"].as_str().unwrap();
+    assert!(cause.starts_with("the key store cannot be reached: "), "{cause}");
+}
 
 #[test]
 fn while_the_store_is_gone_what_was_read_is_served_until_the_bound_and_after_its_return_all_is() {

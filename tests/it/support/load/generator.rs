@@ -10,7 +10,7 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::connection::Connection;
-use super::plan::{Arrivals, Plan, Probe, Schedule};
+use super::plan::{Arrivals, NUMBER, Plan, Probe, Schedule};
 use super::stats::{Latencies, Report};
 
 /// What has no answer by then has none.
@@ -131,9 +131,9 @@ impl Shared {
             let request = {
                 let mut next = self.next.borrow_mut();
                 *next += 1;
-                &self.requests[*next % self.requests.len()]
+                self.requests[*next % self.requests.len()].replace(NUMBER, &format!("{next:08}"))
             };
-            let outcome = timeout(PATIENCE, connection.ask(request)).await;
+            let outcome = timeout(PATIENCE, connection.ask(&request)).await;
             if outcome.is_err() {
                 connection = Connection::to(connection.address());
             }

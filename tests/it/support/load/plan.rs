@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Where a request says which one it is, so that no two are the same.
+pub const NUMBER: &str = "########";
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
     /// `127.0.0.1:port`.
     pub address: String,
-    /// All of a request; each in turn.
+    /// All of a request; each in turn. [`NUMBER`] in it becomes its number, of as many digits.
     pub requests: Vec<String>,
     pub arrivals: Arrivals,
     /// Kept alive, each with one request at a time.
