@@ -46,9 +46,11 @@ impl Head {
             .ok_or_else(|| format!("no status line: {line:?}"))?;
         let mut length = None;
         for line in lines {
-            let (name, value) = line.split_once(':').ok_or_else(|| format!("no header: {line:?}"))?;
+            let (name, value) =
+                line.split_once(':').ok_or_else(|| format!("no header: {line:?}"))?;
             let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
-            if name.is_empty() || !name.bytes().all(is_token) || value.contains(['\r', '\n', '\0']) {
+            if name.is_empty() || !name.bytes().all(is_token) || value.contains(['\r', '\n', '\0'])
+            {
                 return Err(format!("no header: {line:?}"));
             }
             if name.eq_ignore_ascii_case("content-length") {

@@ -53,7 +53,9 @@ fuzz_target!(|body: &[u8]| {
     };
     let whole = Body::from(body.to_vec());
     // In pieces, and of no declared length.
-    let pieces = body.chunks(1 + body.len() / 3).map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)));
+    let pieces = body
+        .chunks(1 + body.len() / 3)
+        .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)));
     let pieces = Body::from_stream(stream::iter(pieces.collect::<Vec<_>>()));
     for body in [whole, pieces] {
         assert_eq!(exchange(body), expected);
