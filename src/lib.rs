@@ -31,12 +31,12 @@
 //!
 //! # The way of a request
 //! ```text
-//! bytes -> http::token       size, time, JSON            400 408 413
+//! bytes -> http::token       room, size, time, JSON      503 400 408 413
 //!       -> ApiKey::parse     grammar                     401
 //!       -> KeyStore          remembered, or read         503 when it cannot know
 //!       -> verify            the only maker of VerifiedKey   401
 //!       -> Claims::of        what the token says         500
-//!       -> Signer::sign                                  500
+//!       -> Signer::sign      a queue and its threads     500, 503 when it is too late
 //!       -> {"token":"..."}
 //! ```
 //! Straight down and straight back; only a store is asked twice, where nothing can rest on its first

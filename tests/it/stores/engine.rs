@@ -240,3 +240,22 @@ pub fn new_organization_key(organization: &str, key: &str) -> NewOrganizationKey
         created_at: "2026-11-22T06:37:18.609851Z".parse().unwrap(),
     }
 }
+
+/// The hash of some secret.
+pub const HASH: &str = "67b3c2ef810b2360ec2beb22b59e0a2681a1bd100ff9e1298a93e8bac8baa156";
+
+/// The properties of an integration's key, as the emulators' REST takes them.
+pub fn whole_key() -> Value {
+    json!({
+        "key_hash": { "stringValue": HASH },
+        "created_at": { "timestampValue": "2026-11-22T06:00:00Z" },
+        "description": { "stringValue": "" },
+        "status": { "stringValue": "active" },
+        "tier": { "integerValue": "1" },
+    })
+}
+
+/// One element of an entity's path.
+pub fn element(kind: &str, name: &str) -> Value {
+    json!({ "kind": kind, "name": name })
+}

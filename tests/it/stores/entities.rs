@@ -7,12 +7,10 @@ use token_exchange::key_store::{
 };
 
 use super::engine::{
-    Datastore, Engine as _, INTEGRATION, PLATFORM, integration_id, key_id, new_integration,
-    new_key, new_organization, new_organization_key, organization_key,
+    Datastore, Engine as _, INTEGRATION, PLATFORM, element, integration_id, key_id,
+    new_integration, new_key, new_organization, new_organization_key, organization_key, whole_key,
 };
 use crate::support::ask::Ask as _;
-
-const HASH: &str = "67b3c2ef810b2360ec2beb22b59e0a2681a1bd100ff9e1298a93e8bac8baa156";
 
 pub async fn an_integration_is_written_as_the_go_tool_writes_it(engine: &Datastore) {
     let key = new_key("acme", "ki_748788e3020a27ab");
@@ -199,7 +197,7 @@ pub async fn what_is_not_indexed_is_read_all_the_same(engine: &Datastore) {
 pub async fn an_orphan_is_found(engine: &Datastore) {
     put_key(engine, "ki_first", &whole_key());
     assert!(matches!(find(engine, "ki_first").await, Answer::Found(_)));
-    put_organization_key(engine, PLATFORM, &json!([named_element("Organization", "nowhere")]));
+    put_organization_key(engine, PLATFORM, &json!([element("Organization", "nowhere")]));
     assert_eq!(holder(engine, "the-key").await, named("nowhere"));
 }
 
@@ -208,24 +206,24 @@ pub async fn records_in_other_namespaces_are_absent(engine: &Datastore) {
         engine.put(namespace, &key_path("ki_first"), &whole_key());
     }
     for namespace in [INTEGRATION, "other", ""] {
-        put_organization_key(engine, namespace, &json!([named_element("Organization", "mlab")]));
+        put_organization_key(engine, namespace, &json!([element("Organization", "mlab")]));
     }
     // Nor is a key without its parent the key of that integration.
-    let rootless = json!([named_element("IntegrationAPIKey", "ki_first")]);
+    let rootless = json!([element("IntegrationAPIKey", "ki_first")]);
     engine.put(INTEGRATION, &rootless, &whole_key());
     assert_eq!(find(engine, "ki_first").await, Answer::Absent);
     assert_eq!(holder(engine, "the-key").await, Answer::Absent);
 }
 
 pub async fn the_key_property_counts_and_not_the_name(engine: &Datastore) {
-    let path = json!([named_element("Organization", "mlab"), named_element("APIKey", "by-name")]);
+    let path = json!([element("Organization", "mlab"), element("APIKey", "by-name")]);
     engine.put(PLATFORM, &path, &json!({ "key": { "stringValue": "by-property" } }));
     assert_eq!(holder(engine, "by-name").await, Answer::Absent);
     assert_eq!(holder(engine, "by-property").await, named("mlab"));
 }
 
 pub async fn the_immediate_parent_holds_a_key(engine: &Datastore) {
-    let parents = json!([named_element("Country", "it"), named_element("Whatever", "nested")]);
+    let parents = json!([element("Country", "it"), element("Whatever", "nested")]);
     put_organization_key(engine, PLATFORM, &parents);
     assert_eq!(holder(engine, "the-key").await, named("nested"));
 }
@@ -270,22 +268,8 @@ pub async fn an_orphan_is_not_overwritten(engine: &Datastore) {
     assert_eq!(stored(engine, INTEGRATION, "IntegrationAPIKey")[0]["properties"], whole_key());
 }
 
-fn whole_key() -> Value {
-    json!({
-        "key_hash": { "stringValue": HASH },
-        "created_at": { "timestampValue": "2026-11-22T06:00:00Z" },
-        "description": { "stringValue": "" },
-        "status": { "stringValue": "active" },
-        "tier": { "integerValue": "1" },
-    })
-}
-
-fn named_element(kind: &str, name: &str) -> Value {
-    json!({ "kind": kind, "name": name })
-}
-
 fn key_path(key: &str) -> Value {
-    json!([named_element("IntegrationMeta", "acme"), named_element("IntegrationAPIKey", key)])
+    json!([element("IntegrationMeta", "acme"), element("IntegrationAPIKey", key)])
 }
 
 fn put_key(engine: &Datastore, key: &str, properties: &Value) {
@@ -295,7 +279,7 @@ fn put_key(engine: &Datastore, key: &str, properties: &Value) {
 /// Puts `the-key` under some parents.
 fn put_organization_key(engine: &Datastore, namespace: &str, parents: &Value) {
     let mut path = parents.clone();
-    path.as_array_mut().unwrap().push(named_element("APIKey", "the-key"));
+    path.as_array_mut().unwrap().push(element("APIKey", "the-key"));
     engine.put(namespace, &path, &json!({ "key": { "stringValue": "the-key" } }));
 }
 

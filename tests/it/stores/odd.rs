@@ -5,10 +5,10 @@ use token_exchange::api_key::OrganizationName;
 use token_exchange::key_life::{self, Author, Occasion, Remark, State};
 use token_exchange::key_store::{Answer, Defect, OrganizationKeysOf, Write};
 
-use super::engine::{Datastore, Engine as _, INTEGRATION, PLATFORM, organization_key};
+use super::engine::{
+    Datastore, Engine as _, HASH, INTEGRATION, PLATFORM, element, organization_key, whole_key,
+};
 use crate::support::ask::Ask as _;
-
-const HASH: &str = "67b3c2ef810b2360ec2beb22b59e0a2681a1bd100ff9e1298a93e8bac8baa156";
 
 pub async fn the_defects_of_integration_keys_are_named(engine: &Datastore) {
     let changed = |name: &str, value: Value| {
@@ -16,8 +16,8 @@ pub async fn the_defects_of_integration_keys_are_named(engine: &Datastore) {
         properties[name] = value;
         properties
     };
-    let acme = || named("IntegrationMeta", "acme");
-    let key = |name: &str| json!([acme(), named("IntegrationAPIKey", name)]);
+    let acme = || element("IntegrationMeta", "acme");
+    let key = |name: &str| json!([acme(), element("IntegrationAPIKey", name)]);
     let odd = [
         (key("ki_0"), whole_key(), vec![]),
         (
@@ -40,9 +40,9 @@ pub async fn the_defects_of_integration_keys_are_named(engine: &Datastore) {
             whole_key(),
             vec![Defect::NumericName],
         ),
-        (json!([named("IntegrationAPIKey", "ki_4")]), whole_key(), vec![Defect::NoParent]),
+        (json!([element("IntegrationAPIKey", "ki_4")]), whole_key(), vec![Defect::NoParent]),
         (
-            json!([named("Whatever", "acme"), named("IntegrationAPIKey", "ki_5")]),
+            json!([element("Whatever", "acme"), element("IntegrationAPIKey", "ki_5")]),
             whole_key(),
             vec![Defect::ForeignParent],
         ),
@@ -67,7 +67,7 @@ pub async fn the_defects_of_integration_keys_are_named(engine: &Datastore) {
 }
 
 pub async fn the_defects_of_organizations_and_their_keys_are_named(engine: &Datastore) {
-    let key = |name: &str| json!([named("Organization", "mlab"), named("APIKey", name)]);
+    let key = |name: &str| json!([element("Organization", "mlab"), element("APIKey", name)]);
     let text = |text: &str| json!({ "stringValue": text });
     let odd = [
         (key("whole"), json!({ "key": text("whole") }), vec![]),
@@ -79,9 +79,13 @@ pub async fn the_defects_of_organizations_and_their_keys_are_named(engine: &Data
             json!({ "key": { "stringValue": "dark", "excludeFromIndexes": true } }),
             vec![Defect::NotIndexed("key")],
         ),
-        (json!([named("APIKey", "root")]), json!({ "key": text("root") }), vec![Defect::NoParent]),
         (
-            json!([{ "kind": "Organization", "id": "7" }, named("APIKey", "numbered")]),
+            json!([element("APIKey", "root")]),
+            json!({ "key": text("root") }),
+            vec![Defect::NoParent],
+        ),
+        (
+            json!([{ "kind": "Organization", "id": "7" }, element("APIKey", "numbered")]),
             json!({ "key": text("numbered") }),
             vec![Defect::NumericParent],
         ),
@@ -104,7 +108,7 @@ pub async fn the_defects_of_organizations_and_their_keys_are_named(engine: &Data
 
     engine.put(
         PLATFORM,
-        &json!([named("Organization", "mlab")]),
+        &json!([element("Organization", "mlab")]),
         &json!({
             "name": text("mlab-2"),
             "probability_multiplier": { "integerValue": "1" },
@@ -122,7 +126,7 @@ pub async fn the_defects_of_organizations_and_their_keys_are_named(engine: &Data
 pub async fn what_is_mended_is_written_as_the_go_tools_write_it(engine: &Datastore) {
     engine.put(
         PLATFORM,
-        &json!([named("Organization", "mlab")]),
+        &json!([element("Organization", "mlab")]),
         &json!({
             "name": { "stringValue": "mlab" },
             "email": { "stringValue": "" },
@@ -131,7 +135,7 @@ pub async fn what_is_mended_is_written_as_the_go_tools_write_it(engine: &Datasto
         }),
     );
     let dark = json!({ "stringValue": "dark", "excludeFromIndexes": true });
-    let path = json!([named("Organization", "mlab"), named("APIKey", "dark")]);
+    let path = json!([element("Organization", "mlab"), element("APIKey", "dark")]);
     engine.put(PLATFORM, &path, &json!({ "key": dark }));
     let store = engine.store();
     let row = store.read_organization(&mlab()).await.unwrap().unwrap();
@@ -157,14 +161,14 @@ pub async fn what_is_mended_is_written_as_the_go_tools_write_it(engine: &Datasto
 
 pub async fn revoking_loses_nothing_of_a_record(engine: &Datastore) {
     // What no index can hold, and what is missing.
-    let path = json!([named("IntegrationMeta", "acme"), named("IntegrationAPIKey", "ki_1")]);
+    let path = json!([element("IntegrationMeta", "acme"), element("IntegrationAPIKey", "ki_1")]);
     let long = json!({ "stringValue": "x".repeat(2000), "excludeFromIndexes": true });
     let mut properties = whole_key();
     properties["description"] = long;
     properties.as_object_mut().unwrap().remove("created_at");
     engine.put(INTEGRATION, &path, &properties);
     // What no reader of the Go tools can load is left as it is: it opens nothing.
-    let path = json!([named("IntegrationMeta", "acme"), named("IntegrationAPIKey", "ki_2")]);
+    let path = json!([element("IntegrationMeta", "acme"), element("IntegrationAPIKey", "ki_2")]);
     let mut unreadable = whole_key();
     unreadable["note"] = json!({ "stringValue": "remember" });
     engine.put(INTEGRATION, &path, &unreadable);
@@ -185,7 +189,7 @@ pub async fn revoking_loses_nothing_of_a_record(engine: &Datastore) {
 
 pub async fn facts_are_entities_of_our_own_kinds(engine: &Datastore) {
     let store = engine.store();
-    let path = json!([named("IntegrationMeta", "acme"), named("IntegrationAPIKey", "ki_1")]);
+    let path = json!([element("IntegrationMeta", "acme"), element("IntegrationAPIKey", "ki_1")]);
     engine.put(INTEGRATION, &path, &whole_key());
     let row = store.list_integration_keys(None, None).await.unwrap().rows.remove(0);
     let on = Occasion {
@@ -197,7 +201,7 @@ pub async fn facts_are_entities_of_our_own_kinds(engine: &Datastore) {
     let stored = engine.emulator.entities(&engine.project, INTEGRATION, "IntegrationKeyFacts");
     assert_eq!(
         stored[0]["key"]["path"],
-        json!([named("IntegrationMeta", "acme"), named("IntegrationKeyFacts", "ki_1")])
+        json!([element("IntegrationMeta", "acme"), element("IntegrationKeyFacts", "ki_1")])
     );
     let text = |text: &str| json!({ "stringValue": text, "excludeFromIndexes": true });
     let time = json!({
@@ -214,20 +218,6 @@ pub async fn facts_are_entities_of_our_own_kinds(engine: &Datastore) {
             "changed_at": time,
         })
     );
-}
-
-fn whole_key() -> Value {
-    json!({
-        "key_hash": { "stringValue": HASH },
-        "created_at": { "timestampValue": "2026-11-22T06:00:00Z" },
-        "description": { "stringValue": "" },
-        "status": { "stringValue": "active" },
-        "tier": { "integerValue": "1" },
-    })
-}
-
-fn named(kind: &str, name: &str) -> Value {
-    json!({ "kind": kind, "name": name })
 }
 
 fn mlab() -> OrganizationName {
