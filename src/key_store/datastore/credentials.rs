@@ -4,7 +4,8 @@
 //! permanent error stops its refresh for good, and where the machine has no CA bundle it panics.
 //! After any other error it rests for ten seconds, and it waits without end for a server that is
 //! silent. Here each of these becomes a failure that says so, and the source is built anew a little
-//! later. No caller waits here without a deadline of its own.
+//! later; less and less often while the server is silent, since the library goes on waiting behind
+//! each build. No caller waits here without a deadline of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,10 @@ const TOKEN_WITHIN: Duration = Duration::from_secs(4);
 /// endpoint with every request, short enough that nobody waits for an operator.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 
+/// The longest that it is left alone, after silence upon silence: each leaves a task of the library
+/// behind until the server answers or closes, and four thousand a day are nothing.
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+
 const PANICKED: &str = "the source of credentials panicked (is there a CA bundle?)";
 
 /// Types of credentials files that tokens can be had with.
@@ -57,6 +62,23 @@ struct State {
     begun_at: Option<Instant>,
     /// Why the build begun last is of no use.
     spent: Option<String>,
+    /// How many builds in a row were met with silence.
+    silences: u32,
+}
+
+impl State {
+    /// Why there will be no token for now, so soon after the last build.
+    fn rests(&self) -> Option<&str> {
+        let is_over = self.begun_at?.elapsed() >= pause(self.silences);
+        self.spent.as_deref().filter(|_| !is_over)
+    }
+}
+
+/// From the beginning of one build to that of the next.
+fn pause(silences: u32) -> Duration {
+    let Some(earlier) = silences.checked_sub(1) else { return RENEWAL_PAUSE };
+    let doubled = RENEWAL_PAUSE.saturating_mul(2_u32.saturating_pow(earlier));
+    TOKEN_WITHIN + doubled.min(LONGEST_PAUSE)
 }
 
 /// One build of the credentials.
@@ -140,11 +162,11 @@ impl TokenSource {
             if let Some(build) = &state.current {
                 return Ok(Arc::clone(build));
             }
-            let is_young = state.begun_at.is_some_and(|begun| begun.elapsed() < RENEWAL_PAUSE);
-            if let (true, Some(why)) = (is_young, &state.spent) {
-                return Err(why.clone());
+            if let Some(why) = state.rests() {
+                return Err(why.to_owned());
             }
-            *state = State { begun_at: Some(Instant::now()), ..State::default() };
+            let silences = state.silences;
+            *state = State { begun_at: Some(Instant::now()), silences, ..State::default() };
         }
         self.figures.count_credentials();
         let getting = async {
@@ -152,8 +174,12 @@ impl TokenSource {
             headers.headers().await.map_err(Refusal::from)?;
             Ok::<_, Refusal>(Arc::new(Build { headers }))
         };
-        let build = timeout(TOKEN_WITHIN, getting)
-            .await
+        let got = timeout(TOKEN_WITHIN, getting).await;
+        {
+            let mut state = self.state();
+            state.silences = if got.is_err() { state.silences.saturating_add(1) } else { 0 };
+        }
+        let build = got
             .map_err(|_| self.fail(format!("no token within {TOKEN_WITHIN:?}")))?
             .map_err(|Refusal(reason)| self.fail(reason))?;
         self.state().current = Some(Arc::clone(&build));
@@ -220,5 +246,27 @@ fn read(path: &Path) -> Result<Value, String> {
         Some(kind) if TYPES.contains(&kind) => Ok(json),
         Some(kind) => Err(format!("credentials of type {kind:?} are not supported")),
         None => Err("it states no type of credentials".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_stays_silent_is_asked_less_and_less_often() {
+        let seconds = (0..8).map(|silences| pause(silences).as_secs()).collect::<Vec<_>>();
+        assert_eq!(seconds, [1, 5, 6, 8, 12, 20, 20, 20]);
+        assert_eq!(pause(u32::MAX).as_secs(), 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_rests_after_a_silence_and_then_tries_again() {
+        let spent = Some("no token".to_owned());
+        let state = State { begun_at: Some(Instant::now()), spent, silences: 2, current: None };
+        tokio::time::advance(Duration::from_millis(5_999)).await;
+        assert_eq!(state.rests(), Some("no token"));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(state.rests(), None);
     }
 }
