@@ -15,13 +15,14 @@ const MAX_CAPACITY: i64 = 1_000_000;
 /// The flags of the cache. Zero turns a part off, and a capacity of zero all of it.
 #[derive(Debug, Clone, Args)]
 pub struct CacheFlags {
-    /// How long an answer of the key store is served without asking it again
+    /// How long an answer of the key store is served without asking it again; 0s: never
     #[arg(long, env = "CACHE_FRESH", default_value = "10s", value_parser = duration)]
     pub cache_fresh: Duration,
-    /// How long it is served while the key store is asked again; older, that is asked first
+    /// How long it is served while the key store is asked again; older, that is asked first, and
+    /// with 0s whenever the answer is not fresh
     #[arg(long, env = "CACHE_MAX_AGE", default_value = "30s", value_parser = duration)]
     pub cache_max_age: Duration,
-    /// How long, in all, a key is let in while the key store does not answer
+    /// How long, in all, a key is let in while the key store does not answer; 0s: not at all
     #[arg(long, env = "CACHE_STALE_IF_ERROR", default_value = "10m", value_parser = duration)]
     pub cache_stale_if_error: Duration,
     /// How many keys are remembered; 0 remembers nothing
