@@ -27,7 +27,7 @@ const MAX_ID_BYTES: usize = 64;
 /// The longest secret of an integration API key, in bytes.
 const MAX_SECRET_BYTES: usize = 128;
 /// The longest value of an indexed string in Datastore, in bytes: no longer key can be found.
-const MAX_ORGANIZATION_KEY_BYTES: usize = 1500;
+pub(crate) const MAX_ORGANIZATION_KEY_BYTES: usize = 1500;
 /// The longest name of an organization: the longest name in a Datastore key, in bytes.
 const MAX_ORGANIZATION_NAME_BYTES: usize = 1500;
 

@@ -1,6 +1,7 @@
 //! One small file per command: what was asked for is done by other rooms, and shown here.
 
 mod apply;
+mod compare;
 mod completions;
 mod consent;
 mod create;
@@ -8,6 +9,8 @@ mod create_integration;
 mod desk;
 mod dev;
 mod doctor;
+mod explain;
+mod explain_token;
 mod export;
 mod integration;
 mod integration_key;
@@ -18,11 +21,13 @@ mod serve;
 mod signing_key;
 mod table;
 mod view;
+mod web;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::config::{Command, Exit, Platform, Program};
+use crate::environment::{Clock as _, System};
 
 /// Why a command was not done, in one line for the operator.
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -80,6 +85,9 @@ fn run(command: Command) -> Result<Done, Error> {
             Command::Doctor(flags) => doctor::run(&flags, &platform).await,
             Command::Export(flags) => export::run(&flags, &platform).await,
             Command::Apply(flags) => apply::run(&flags, &platform).await,
+            Command::Explain(flags) => explain::run(&flags).map(done),
+            Command::ExplainToken(flags) => explain_token::run(&flags, System.now()).await,
+            Command::Compare(flags) => compare::run(&flags).await,
             Command::Completions(flags) => completions::run(&flags).map(done),
         }
     });

@@ -16,6 +16,9 @@
 //! signer.rs       signing keys, signatures, and the JWK Set to publish
 //! doctor.rs       what is wrong in a store, with remedies
 //! manifest.rs     what a store should hold, as a file; the steps from here to there
+//! explain.rs      what became of a request, by its log
+//! verifier.rs     what a verifier makes of a token
+//! comparison.rs   whether two services answer alike
 //! environment.rs  time and randomness, passed in
 //! histogram.rs    how often something took how long
 //! go_json.rs      JSON byte for byte as Go writes it
@@ -57,10 +60,12 @@
 pub mod api_key;
 pub mod claims;
 pub mod commands;
+pub mod comparison;
 pub mod config;
 pub mod doctor;
 pub mod environment;
 pub mod exchange;
+pub mod explain;
 mod go_json;
 pub mod histogram;
 pub mod http;
@@ -69,4 +74,5 @@ pub mod key_store;
 pub mod manifest;
 pub mod signer;
 pub mod telemetry;
+pub mod verifier;
 pub mod version;

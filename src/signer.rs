@@ -3,6 +3,7 @@
 //! ```text
 //! lifetime    when a key lives: its dated members, and the waits that make a rotation safe
 //! jwk         one private JWK -> a key that signs, or why not
+//! published   verifies by what is published, as a stranger does
 //! key_set     one file of keys: who signs and what is published, as functions of the time
 //! key_ring    the keys of an instance: its file, and what the file has lost; all states ahead
 //! reload      looks at the file again when a request needs to know
@@ -25,6 +26,7 @@ mod key_ring;
 mod key_set;
 mod lifetime;
 mod pool;
+mod published;
 mod readiness;
 mod reload;
 
@@ -46,6 +48,7 @@ pub use self::key_set::{InvalidKeySet, KeySet, Member, Turn, Warning};
 pub use self::lifetime::{Lifetime, Revocation, WAITS, Waits};
 use self::pool::Pool;
 pub use self::pool::SigningLimits;
+pub use self::published::verifies;
 use self::readiness::Readiness;
 pub use self::reload::KeySource;
 use self::reload::Reload;

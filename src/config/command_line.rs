@@ -103,7 +103,7 @@ fn without_environment(command: clap::Command) -> clap::Command {
 
 impl Exit {
     fn from_line(error: &clap::Error) -> Self {
-        let text = without_api_keys(&error.render().to_string());
+        let text = without_credentials(&error.render().to_string());
         match error.kind() {
             ErrorKind::DisplayHelp => Self::Help(text),
             ErrorKind::DisplayVersion => Self::Version(text),
@@ -112,7 +112,7 @@ impl Exit {
     }
 
     fn from_environment(error: &clap::Error) -> Self {
-        let text = without_api_keys(&error.render().to_string());
+        let text = without_credentials(&error.render().to_string());
         Self::Config(format!("in the environment: {}", first_line(&text)))
     }
 
@@ -127,13 +127,19 @@ impl Exit {
     }
 }
 
-/// What clap complains about it repeats, and a word in the wrong place can be an API key.
-fn without_api_keys(text: &str) -> String {
-    let mut parts = text.split("mlabk.");
+/// What clap complains about it repeats, and a word in the wrong place can be an API key, or a
+/// token: those begin with an encoded brace and quotation mark.
+fn without_credentials(text: &str) -> String {
+    ["mlabk.", "eyJ"].iter().fold(text.to_owned(), |text, mark| without_words_with(mark, &text))
+}
+
+/// Leaves of each such word what stands up to the mark.
+fn without_words_with(mark: &str, text: &str) -> String {
+    let mut parts = text.split(mark);
     let before = parts.next().unwrap_or_default().to_owned();
     parts.fold(before, |told, part| {
-        let key_ends = part.find(|c: char| c.is_whitespace() || c == '\'').unwrap_or(part.len());
-        told + "mlabk.…" + &part[key_ends..]
+        let word_ends = part.find(|c: char| c.is_whitespace() || c == '\'').unwrap_or(part.len());
+        told + mark + "…" + &part[word_ends..]
     })
 }
 

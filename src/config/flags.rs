@@ -7,6 +7,7 @@
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
+use super::inspect::{CompareFlags, ExplainFlags, ExplainTokenFlags};
 use super::life::{
     ApplyFlags, CompletionsFlags, DoctorFlags, ExportFlags, IntegrationCommand,
     IntegrationKeyCommand, OrganizationCommand, OrganizationKeyCommand,
@@ -77,6 +78,15 @@ pub enum Command {
     /// Bring the store to what a manifest says
     #[command(args_override_self = true)]
     Apply(ApplyFlags),
+    /// Say what became of a request and what to do, by its log
+    #[command(args_override_self = true)]
+    Explain(ExplainFlags),
+    /// Say what a token states and whether a verifier takes it now (exit code 3 if not)
+    #[command(args_override_self = true)]
+    ExplainToken(ExplainTokenFlags),
+    /// Ask two services the same harmless things and show what differs (exit code 3)
+    #[command(args_override_self = true)]
+    Compare(CompareFlags),
     /// Print what a shell needs to complete these commands
     Completions(CompletionsFlags),
 }
@@ -86,7 +96,12 @@ impl Command {
     pub(super) fn check_line(&self) -> Result<(), ConfigError> {
         match self {
             Self::Serve(flags) | Self::Dev(flags) => flags.store.check_line(),
-            Self::CreateIntegration(_) | Self::Completions(_) | Self::SigningKey { .. } => Ok(()),
+            Self::CreateIntegration(_)
+            | Self::Completions(_)
+            | Self::SigningKey { .. }
+            | Self::Explain(_)
+            | Self::ExplainToken(_)
+            | Self::Compare(_) => Ok(()),
             Self::Integration { command } => command.store().check_line(),
             Self::IntegrationKey { command } => {
                 command.store().map_or(Ok(()), StoreFlags::check_line)

@@ -7,6 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use super::duration::duration;
+use super::inspect::is_url;
 use super::{ConfigError, OutputFormat};
 use crate::signer::Algorithm;
 use crate::signer::generate::RsaSize;
@@ -116,7 +117,6 @@ impl CheckKeysFlags {
     /// # Errors
     /// When there are two of a kind.
     pub fn resolve(&self) -> Result<(Option<PathBuf>, Option<&str>), ConfigError> {
-        let is_url = |target: &str| target.starts_with("https://") || target.starts_with("http://");
         let (urls, files): (Vec<_>, Vec<_>) =
             self.targets.iter().map(String::as_str).partition(|target| is_url(target));
         match (&files[..], &urls[..]) {

@@ -100,4 +100,14 @@ impl Algorithm {
             Self::Ed25519 => "OKP",
         }
     }
+
+    /// The `crv` of its keys, where they have one.
+    #[must_use]
+    pub fn curve(self) -> Option<&'static str> {
+        match self {
+            Self::Rsa(..) => None,
+            Self::Ec(curve) => Some(curve.name),
+            Self::Ed25519 => Some("Ed25519"),
+        }
+    }
 }

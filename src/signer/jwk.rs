@@ -7,7 +7,7 @@ use std::fmt;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
-use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaSignatureEncoding, UnparsedPublicKey};
+use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, RsaSignatureEncoding};
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, URL_SAFE_NO_PAD};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::algorithm::{Algorithm, Curve};
+use super::published;
 use crate::go_json;
 
 /// Below, RSA can be broken with effort; RFC 7518, section 3.3 demands it.
@@ -152,37 +153,11 @@ impl SigningKey {
     pub(super) fn try_out(&self) -> Result<(), InvalidJwk> {
         let message = b"a signature made before the first token depends on it";
         let signature = self.sign(message).map_err(|NoSignature| InvalidJwk::DoesNotVerify)?;
-        if self.published_key_verifies(message, &signature) {
+        if published::verifies(&self.public_jwk, self.algorithm, message, &signature) {
             Ok(())
         } else {
             Err(InvalidJwk::DoesNotVerify)
         }
-    }
-
-    /// Verifies as a stranger would: from the published JSON, by another library's reading of it.
-    fn published_key_verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let Ok(jwk) = serde_json::from_str::<jsonwebtoken::jwk::Jwk>(&self.public_jwk) else {
-            return false;
-        };
-        match self.algorithm.name().parse::<jsonwebtoken::Algorithm>() {
-            Ok(algorithm) => jsonwebtoken::DecodingKey::from_jwk(&jwk).is_ok_and(|key| {
-                let signature = URL_SAFE_NO_PAD.encode(signature);
-                jsonwebtoken::crypto::verify(&signature, message, &key, algorithm).unwrap_or(false)
-            }),
-            // jsonwebtoken knows no ES512.
-            Err(_) => self.public_point_verifies(message, signature),
-        }
-    }
-
-    fn public_point_verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        let (Algorithm::Ec(curve), Ok(jwk)) =
-            (self.algorithm, serde_json::from_str::<PrivateJwk>(&self.public_jwk))
-        else {
-            return false;
-        };
-        jwk.point(curve).is_ok_and(|point| {
-            UnparsedPublicKey::new(curve.verification, point).verify(message, signature).is_ok()
-        })
     }
 }
 

@@ -13,6 +13,8 @@ use serde_json::Value;
 use token_exchange::doctor::Code;
 use token_exchange::environment::{System, WatchedClock};
 use token_exchange::exchange::{Autojoin, Exchange, Integration, Refusal};
+use token_exchange::explain::{ADVICE, Advice};
+use token_exchange::key_store::UnavailableKind;
 use token_exchange::key_store::cached::{CacheLimits, Cached};
 use token_exchange::key_store::datastore::DatastoreStore;
 use token_exchange::key_store::sqlite::SqliteStore;
@@ -59,9 +61,12 @@ fn every_flag_of_every_command_is_in_the_readme() {
         "doctor",
         "export",
         "apply",
+        "explain",
+        "explain-token",
+        "compare",
     ] {
         let flags = flags_of(&help(command));
-        assert!(flags.len() > 1, "{command}: {flags:?}");
+        assert!(!flags.is_empty(), "{command}: {flags:?}");
         for flag in flags {
             let is_told = README.contains(&format!("`-{flag}`"));
             assert!(is_told, "-{flag} of {command} is not in the README");
@@ -220,6 +225,42 @@ fn every_reason_to_refuse_a_request_is_in_the_table_of_errors() {
     assert!(reasons > 10, "the reasons have moved");
 }
 
+/// What `explain` says, and in the same order.
+#[test]
+fn the_readme_gives_the_advice_of_explain_word_for_word() {
+    let (_, table) = README.split_once("\n| Reason | What happened | What to do |\n").unwrap();
+    let told: Vec<_> = table.lines().skip(1).take_while(|line| line.starts_with('|')).collect();
+    let row = |advice: &Advice| {
+        let cause = advice.cause.map(|cause| format!(", `{cause}`")).unwrap_or_default();
+        format!("| `{}`{cause} | {} | {} |", advice.reason, advice.happened, advice.remedy)
+    };
+    assert_eq!(told, ADVICE.iter().map(row).collect::<Vec<_>>());
+}
+
+#[test]
+fn explain_knows_the_reasons_to_refuse_a_key_and_the_causes_of_not_knowing() {
+    for reason in [
+        Refusal::Unknown,
+        Refusal::WrongSecret,
+        Refusal::NotActive,
+        Refusal::NotYetValid,
+        Refusal::Expired,
+        Refusal::Revoked,
+    ] {
+        assert!(Advice::on(reason.reason(), None).is_some(), "{reason}");
+    }
+    for cause in [
+        UnavailableKind::Unreachable,
+        UnavailableKind::TooSlow,
+        UnavailableKind::Refused,
+        UnavailableKind::Credentials,
+    ] {
+        let cause = cause.to_string();
+        let told = Advice::on("unavailable", Some(&cause)).unwrap();
+        assert_eq!(told.cause, Some(&*cause));
+    }
+}
+
 /// Programs go by them: whoever renames one has to do it here, too, and sees what that breaks.
 #[test]
 fn the_table_of_findings_has_every_code_of_the_doctor_and_no_other() {
@@ -287,6 +328,7 @@ fn every_link_between_documents_leads_somewhere() {
         "SECURITY.md",
         "CHANGELOG.md",
         "docs/architecture.md",
+        "docs/migration.md",
         "docs/operations.md",
         "docs/records.md",
     ] {

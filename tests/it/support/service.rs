@@ -1,7 +1,7 @@
 //! The real binaries, as processes of their own, with an environment that holds only what a test
 //! gives them.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -99,6 +99,21 @@ impl Launch {
     /// When it has not ended in time.
     pub fn run(self, within: Duration) -> Finished {
         self.try_run(within).unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Runs the process to its end, and has it read this on its standard input.
+    ///
+    /// # Panics
+    /// When it has not ended in time.
+    pub fn run_on(mut self, input: &[u8], within: Duration) -> Finished {
+        self.command.stdin(Stdio::piped());
+        let mut process = self.spawn();
+        let mut stdin = process.child.stdin.take().expect("stdin is piped");
+        let input = input.to_vec();
+        // Who has heard enough reads no more of it.
+        std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let status = process.wait_exit(within);
+        Finished { status, stdout: process.stdout(), stderr: process.stderr() }
     }
 
     /// Runs the process to its end. The error is that it has not ended in time, and what it said.
