@@ -9,6 +9,7 @@ mod import_line;
 mod tests;
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -71,7 +72,7 @@ pub enum InvalidId {
 
 /// The id of an integration: 1 to 64 bytes, no dot, not a name that Datastore reserves.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct IntegrationId(String);
+pub struct IntegrationId(Arc<str>);
 
 impl IntegrationId {
     /// Takes an id as it stands: nothing is trimmed, normalized or case-folded.
@@ -83,7 +84,7 @@ impl IntegrationId {
         if is_reserved(id) {
             return Err(InvalidId::Reserved);
         }
-        Ok(Self(id.to_owned()))
+        Ok(Self(id.into()))
     }
 
     #[must_use]
@@ -94,7 +95,7 @@ impl IntegrationId {
 
 /// The id of one key of an integration, with its `ki_`: 4 to 64 bytes, no dot.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct KeyId(String);
+pub struct KeyId(Arc<str>);
 
 impl KeyId {
     /// Takes an id as it stands, prefix included.
@@ -105,7 +106,7 @@ impl KeyId {
         check_id(id)?;
         match id.strip_prefix(KEY_ID_PREFIX) {
             None | Some("") => Err(InvalidId::Prefix),
-            Some(_) => Ok(Self(id.to_owned())),
+            Some(_) => Ok(Self(id.into())),
         }
     }
 
@@ -116,7 +117,7 @@ impl KeyId {
     pub fn generate(random: &dyn Random) -> std::io::Result<Self> {
         let mut bytes = [0; 8];
         random.fill(&mut bytes)?;
-        Ok(Self(format!("{KEY_ID_PREFIX}{}", hex::encode(bytes))))
+        Ok(Self(format!("{KEY_ID_PREFIX}{}", hex::encode(bytes)).into()))
     }
 
     #[must_use]
@@ -236,7 +237,10 @@ impl fmt::Debug for IntegrationApiKey {
 
 /// An API key of an organization: opaque, looked up by equality.
 #[derive(Debug, Clone)]
-pub struct OrganizationApiKey(SecretString);
+pub struct OrganizationApiKey {
+    key: SecretString,
+    hash: SecretHash,
+}
 
 impl OrganizationApiKey {
     /// Takes a presented key.
@@ -246,7 +250,7 @@ impl OrganizationApiKey {
     pub fn parse(presented: SecretString) -> Result<Self, MalformedKey> {
         match presented.expose_secret().len() {
             0 => Err(MalformedKey::Empty),
-            1..=MAX_ORGANIZATION_KEY_BYTES => Ok(Self(presented)),
+            1..=MAX_ORGANIZATION_KEY_BYTES => Ok(Self::of(presented)),
             _ => Err(MalformedKey::TooLong),
         }
     }
@@ -256,19 +260,23 @@ impl OrganizationApiKey {
     /// # Errors
     /// When there is no randomness to be had.
     pub fn generate(random: &dyn Random) -> std::io::Result<Self> {
-        random_secret(random).map(Self)
+        random_secret(random).map(Self::of)
+    }
+
+    fn of(key: SecretString) -> Self {
+        Self { hash: SecretHash::of(&key), key }
     }
 
     /// The key itself. It is its own name in Datastore, so a store has to see it.
     #[must_use]
     pub fn reveal(&self) -> &SecretString {
-        &self.0
+        &self.key
     }
 
     /// SHA-256 of the key: its name wherever the key itself must not stand.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
-        SecretHash::of(&self.0)
+        self.hash
     }
 }
 

@@ -12,6 +12,7 @@ mod go_style;
 mod inspect;
 pub mod life;
 mod limits;
+mod log;
 mod serve;
 mod signing_key;
 mod store;
@@ -24,6 +25,7 @@ pub use self::flags::{Command, CreateIntegrationFlags};
 pub use self::inspect::{CompareFlags, ExplainFlags, ExplainTokenFlags, KeySetPlace};
 pub use self::life::OutputFormat;
 pub use self::limits::{LimitsConfig, LimitsFlags};
+pub use self::log::LogFlags;
 pub use self::serve::{ServeConfig, ServeFlags};
 pub use self::signing_key::{
     CheckKeysFlags, ExtractKeyFlags, GenerateKeyFlags, NewKeyFlags, RotateKeysFlags, ShowKeysFlags,
@@ -53,6 +55,12 @@ pub struct Platform {
     pub user: Option<String>,
     /// `K_SERVICE` is set: this is Cloud Run.
     pub is_cloud_run: bool,
+    /// `K_SERVICE`: the name of the service.
+    pub service: Option<String>,
+    /// `GOOGLE_CLOUD_PROJECT`: the project that traces are in.
+    pub project: Option<String>,
+    /// `RUST_LOG`: which lines are logged, by module.
+    pub log_filter: Option<String>,
 }
 
 impl Platform {
@@ -60,12 +68,15 @@ impl Platform {
     #[must_use]
     pub fn of_this_process() -> Self {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name| variable(name).map(|value| value.to_string_lossy().into_owned());
         Self {
-            emulator_host: variable("DATASTORE_EMULATOR_HOST")
-                .map(|host| host.to_string_lossy().into_owned()),
+            emulator_host: text("DATASTORE_EMULATOR_HOST"),
             credentials_file: variable("GOOGLE_APPLICATION_CREDENTIALS").map(Into::into),
-            user: variable("USER").map(|user| user.to_string_lossy().into_owned()),
+            user: text("USER"),
             is_cloud_run: variable("K_SERVICE").is_some(),
+            service: text("K_SERVICE"),
+            project: text("GOOGLE_CLOUD_PROJECT"),
+            log_filter: text("RUST_LOG"),
         }
     }
 }

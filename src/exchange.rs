@@ -6,6 +6,8 @@
 mod autojoin;
 mod door;
 mod integration;
+mod reason;
+mod report;
 mod verify;
 
 use std::future::Future;
@@ -19,6 +21,8 @@ pub use self::autojoin::Autojoin;
 use self::door::Door;
 pub use self::door::{Busy, DoorFigures, Overload};
 pub use self::integration::Integration;
+pub use self::reason::{Decision, Reason};
+pub use self::report::{Asked, Claimed, Report, Stage, Subject};
 pub use self::verify::VerifiedKey;
 use crate::api_key::MalformedKey;
 use crate::claims::{Claim, Claims, ClockSkewAllowance, NoClaims};
@@ -51,8 +55,8 @@ pub trait TokenFamily: Send + Sync + Sized + 'static {
     /// When it can be refused without asking the store.
     fn parse(presented: SecretString) -> Result<Self::ApiKey, MalformedKey>;
 
-    /// The key as operators name it, without its secret.
-    fn name_of(key: &Self::ApiKey) -> String;
+    /// Whose key it is, by what was presented and, once it is known, by its record.
+    fn subject_of(key: &Self::ApiKey, record: Option<&Self::Record>) -> Subject;
 
     /// Asks the store for the record of a key.
     fn find(
@@ -89,15 +93,6 @@ pub struct Exchange {
     skew_allowance: ClockSkewAllowance,
 }
 
-/// Why a key got no token: one reader is told by [`NoToken`], the other also by which key it was.
-#[derive(Debug, thiserror::Error)]
-#[error("{why}")]
-pub struct ExchangeError {
-    /// The key as operators name it, or `None` if what was presented names none.
-    pub key: Option<String>,
-    pub why: NoToken,
-}
-
 /// Why there is no token. Who caused it decides what the caller is told.
 #[derive(Debug, thiserror::Error)]
 pub enum NoToken {
@@ -115,9 +110,16 @@ pub enum NoToken {
     Failed(ExchangeFailure),
 }
 
-impl From<Busy> for ExchangeError {
-    fn from(busy: Busy) -> Self {
-        Self { key: None, why: busy.into() }
+impl NoToken {
+    /// The reason in a word.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Refused(refusal) => refusal.reason(),
+            Self::Unavailable(_) => Reason::Unavailable,
+            Self::Busy(busy) => busy.why.reason(),
+            Self::Failed(_) => Reason::Failed,
+        }
     }
 }
 
@@ -143,18 +145,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The reason in a word, for counting: one of a few.
+    /// The reason in a word.
     #[must_use]
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Malformed(_) => "malformed",
-            Self::Unknown => "unknown",
-            Self::Unusable(_) => "unusable",
-            Self::WrongSecret => "wrong_secret",
-            Self::NotActive => "not_active",
-            Self::NotYetValid => "not_yet_valid",
-            Self::Expired => "expired",
-            Self::Revoked => "revoked",
+            Self::Malformed(_) => Reason::Malformed,
+            Self::Unknown => Reason::Unknown,
+            Self::Unusable(_) => Reason::Unusable,
+            Self::WrongSecret => Reason::WrongSecret,
+            Self::NotActive => Reason::NotActive,
+            Self::NotYetValid => Reason::NotYetValid,
+            Self::Expired => Reason::Expired,
+            Self::Revoked => Reason::Revoked,
         }
     }
 }
@@ -214,11 +216,17 @@ impl Exchange {
     ///
     /// # Errors
     /// When it cannot; it is counted as refused.
-    pub fn has_room(&self) -> Result<(), ExchangeError> {
+    pub fn has_room(&self) -> Result<(), Busy> {
         if self.signer.turns_away() {
-            return Err(self.door.refuse(Overload::StandingQueue).into());
+            return Err(self.door.refuse(Overload::StandingQueue));
         }
-        Ok(self.door.has_room()?)
+        self.door.has_room()
+    }
+
+    /// The randomness that ids are made of.
+    #[must_use]
+    pub fn random(&self) -> &dyn Random {
+        &*self.random
     }
 
     /// How many exchanges are under way, and how many were refused for want of time or room.
@@ -227,40 +235,37 @@ impl Exchange {
         self.door.figures()
     }
 
-    /// Trades one API key for one token.
+    /// Trades one API key for one token. What happens on the way goes into the report.
     ///
     /// # Errors
     /// See [`NoToken`]: the key is refused, nothing could be found out, or there is no token.
     pub async fn exchange<F: TokenFamily>(
         &self,
         presented: SecretString,
-    ) -> Result<Token, ExchangeError> {
+        report: &mut Report,
+    ) -> Result<Token, NoToken> {
         let _place = self.door.enter()?;
-        let key = F::parse(presented).map_err(|malformed| ExchangeError {
-            key: None,
-            why: Refusal::from(malformed).into(),
-        })?;
-        let outcome = self.token_of::<F>(&key).await;
-        outcome.map_err(|why| ExchangeError { key: Some(F::name_of(&key)), why })
-    }
-
-    async fn token_of<F: TokenFamily>(&self, key: &F::ApiKey) -> Result<Token, NoToken> {
-        let (verified, now) = self.verified::<F>(key).await?;
-        let claims = self.claims_of(&verified, now).map_err(NoToken::Failed)?;
-        match self.signer.sign(claims).await {
-            Err(SignError::Busy) => Err(self.door.refuse(Overload::QueueWait).into()),
-            outcome => outcome.map_err(|error| NoToken::Failed(error.into())),
-        }
+        let parse = report.parse.insert(Stage::begin());
+        let key = F::parse(presented);
+        parse.end();
+        let key = key.map_err(Refusal::from)?;
+        report.subject = Some(F::subject_of(&key, None));
+        let (verified, now) = self.verified::<F>(&key, report).await?;
+        report.sign = Some(Stage::begin());
+        let outcome = self.signed::<F>(&verified, now, report).await;
+        report.sign.as_mut().into_iter().for_each(Stage::end);
+        outcome
     }
 
     /// Asks, and asks once more where nothing can rest on the first answer.
     async fn verified<'k, F: TokenFamily>(
         &self,
         key: &'k F::ApiKey,
+        report: &mut Report,
     ) -> Result<(VerifiedKey<'k, F>, UnixSeconds), NoToken> {
         let mut recency = Recency::Remembered;
         for _ in 0..2 {
-            match self.ask::<F>(key, recency).await? {
+            match self.ask::<F>(key, recency, report).await? {
                 Judgement::Verified(verified, now) => return Ok((verified, now)),
                 Judgement::AskAgain(how) => recency = how,
             }
@@ -272,16 +277,26 @@ impl Exchange {
         &self,
         key: &'k F::ApiKey,
         recency: Recency,
+        report: &mut Report,
     ) -> Result<Judgement<'k, F>, NoToken> {
         let asked_at = self.clock.moment();
-        let Reading { answer, source } = F::find(&*self.store, key, recency).await?;
+        let asked = report.ask();
+        let reading = F::find(&*self.store, key, recency).await;
+        asked.find.end();
+        let Reading { answer, source } = reading.map_err(|why| self.no_reading(why))?;
+        asked.source = Some(source);
         // Once: what is judged by this time is dated by it, however long the signature takes.
         let now = self.clock.moment();
         if now.since(asked_at) > MAX_ANSWER_AGE {
             return Ok(Judgement::AskAgain(recency));
         }
         let now = now.since_epoch.as_secs();
-        match (judge::<F>(key, answer, timestamp(now)), source) {
+        let verify = asked.verify.insert(Stage::begin());
+        let subject = answer.record().map(|record| F::subject_of(key, Some(record)));
+        let verdict = judge::<F>(key, answer, timestamp(now));
+        verify.end();
+        report.subject = subject.or_else(|| report.subject.take());
+        match (verdict, source) {
             (Ok(verified), _) => Ok(Judgement::Verified(verified, now)),
             (Err(_), Source::Stale(kind)) => Err(too_old_to_refuse_by(kind).into()),
             // The key may have been replaced in place since.
@@ -294,14 +309,42 @@ impl Exchange {
         }
     }
 
+    /// A store that is asked too much is no store in trouble: fewer questions mend it.
+    fn no_reading(&self, why: Unavailable) -> NoToken {
+        match why.kind {
+            UnavailableKind::Overloaded => self.door.refuse(Overload::Crowded).into(),
+            _ => why.into(),
+        }
+    }
+
+    async fn signed<F: TokenFamily>(
+        &self,
+        key: &VerifiedKey<'_, F>,
+        now: UnixSeconds,
+        report: &mut Report,
+    ) -> Result<Token, NoToken> {
+        let claims = self.claims_of(key, now, report).map_err(NoToken::Failed)?;
+        match self.signer.sign(claims).await {
+            Ok((token, signature)) => {
+                report.signature = Some(signature);
+                Ok(token)
+            }
+            Err(SignError::Busy) => Err(self.door.refuse(Overload::QueueWait).into()),
+            Err(error) => Err(NoToken::Failed(error.into())),
+        }
+    }
+
     fn claims_of<F: TokenFamily>(
         &self,
         key: &VerifiedKey<'_, F>,
         now: UnixSeconds,
+        report: &mut Report,
     ) -> Result<Claims, ExchangeFailure> {
         let mut jti = [0; 16];
         self.random.fill(&mut jti)?;
         let jti = uuid::Builder::from_random_bytes(jti).into_uuid();
+        let expires_at = now.saturating_add(F::LIFETIME_SECONDS);
+        report.claimed = Some(Claimed { jti, issued_at: now, expires_at });
         Ok(Claims::of(key, now, self.skew_allowance, jti)?)
     }
 }

@@ -8,6 +8,7 @@ mod jwks;
 mod metrics_page;
 mod path;
 mod request_body;
+mod request_id;
 pub mod server;
 mod shed_log;
 mod token;
@@ -15,19 +16,19 @@ mod token;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::header::CACHE_CONTROL;
-use axum::middleware::{from_fn, map_response};
-use axum::response::Response;
+use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, any, get, post};
 use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
 pub use self::error::too_late;
+pub use self::request_id::RequestId;
 use self::server::Drain;
 use self::shed_log::ShedLog;
+use self::token::TokenRoute;
 use crate::exchange::{Autojoin, Exchange, Integration, TokenFamily};
 use crate::signer::Signer;
+use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
 
 /// The service port: exchanges, the key set, and signs of life.
@@ -39,12 +40,23 @@ pub fn service(
     signer: Arc<Signer>,
     metrics: &Metrics,
     drain: &Drain,
+    audit: &Audit,
 ) -> prometheus::Result<Router> {
     let shed = ShedLog::default();
+    let token_route = |metrics| {
+        let (shed, audit) = (shed.clone(), audit.clone());
+        Arc::new(TokenRoute { exchange: exchange.clone(), metrics, shed, audit })
+    };
     let is_ready = any(health::ready).with_state((Arc::clone(&signer), drain.clone()));
     let routes = Router::new()
-        .route("/v0/token/autojoin", token_route::<Autojoin>(exchange, metrics, &shed)?)
-        .route("/v0/token/integration", token_route::<Integration>(exchange, metrics, &shed)?)
+        .route(
+            "/v0/token/autojoin",
+            post_token::<Autojoin>(token_route(metrics.family::<Autojoin>()?)),
+        )
+        .route(
+            "/v0/token/integration",
+            post_token::<Integration>(token_route(metrics.family::<Integration>()?)),
+        )
         .route("/.well-known/jwks.json", get(jwks::jwk_set).with_state(signer))
         .route("/health", any(health::health))
         .route("/ready", is_ready)
@@ -63,26 +75,6 @@ pub fn metrics(metrics: Metrics) -> Router {
         .fallback(error::not_found)
 }
 
-fn token_route<F: TokenFamily>(
-    exchange: &Exchange,
-    metrics: &Metrics,
-    shed: &ShedLog,
-) -> prometheus::Result<MethodRouter> {
-    let panics = metrics.clone();
-    let figures = metrics.family::<F>()?;
-    let layers = ServiceBuilder::new()
-        .layer(axum::middleware::from_fn_with_state(figures.clone(), token::measured))
-        .layer(CatchPanicLayer::custom(move |panic| error::panicked(&panics, panic)));
-    Ok(post(token::exchange::<F>)
-        .with_state((exchange.clone(), figures, shed.clone()))
-        // Around the handler alone: what the router refuses is not counted (contract, Metrics).
-        .route_layer(layers)
-        .fallback(error::method_not_allowed)
-        .layer(map_response(forbid_storing)))
-}
-
-/// A token must not outlive its request in anybody's cache, and neither must a refusal.
-async fn forbid_storing(mut response: Response) -> Response {
-    response.headers_mut().insert(CACHE_CONTROL, error::NO_STORE);
-    response
+fn post_token<F: TokenFamily>(route: Arc<TokenRoute>) -> MethodRouter {
+    post(token::exchange::<F>).with_state(route).fallback(error::method_not_allowed)
 }

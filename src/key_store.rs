@@ -266,6 +266,17 @@ pub enum Answer<T> {
     Unusable(UnusableRecord),
 }
 
+impl<T> Answer<T> {
+    /// The record, if there is one that can be used.
+    #[must_use]
+    pub fn record(&self) -> Option<&T> {
+        match self {
+            Self::Found(record) => Some(record),
+            Self::Absent | Self::Gone(_) | Self::Unusable(_) => None,
+        }
+    }
+}
+
 /// What is wrong with a record, in words for the operator. Never holds a value of the record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableRecord {

@@ -32,7 +32,7 @@ mod reload;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use base64::Engine as _;
@@ -66,6 +66,19 @@ pub struct Signer {
 /// A signed token in compact serialization (RFC 7515, section 3.1). It opens doors: a secret.
 #[derive(Debug)]
 pub struct Token(SecretString);
+
+/// How a token was signed.
+#[derive(Debug, Clone)]
+pub struct Signature {
+    /// The key that signed (`kid`).
+    pub kid: Arc<str>,
+    /// Its `alg`.
+    pub algorithm: &'static str,
+    /// Since when it waited for a thread.
+    pub queued: Instant,
+    pub begun: Instant,
+    pub ended: Instant,
+}
 
 /// Why there is no signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -151,7 +164,7 @@ impl Signer {
     ///
     /// # Errors
     /// When the key cannot sign, the thread panics, or too much waits already.
-    pub async fn sign(&self, claims: Claims) -> Result<Token, SignError> {
+    pub async fn sign(&self, claims: Claims) -> Result<(Token, Signature), SignError> {
         self.reload.be_fresh().await;
         self.pool.sign(claims).await
     }
@@ -168,7 +181,7 @@ impl Signer {
         if !self.pool.is_failing() {
             return true;
         }
-        self.readiness.may_try(std::time::Instant::now()) && self.pool.try_out().await.is_ok()
+        self.readiness.may_try(Instant::now()) && self.pool.try_out().await.is_ok()
     }
 
     /// How the threads that sign do.
@@ -207,6 +220,20 @@ fn token(key: &SigningKey, claims: &Claims) -> Option<Token> {
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
     Some(Token(SecretString::from(token)))
+}
+
+impl Signature {
+    /// How long it waited for a thread.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.begun.saturating_duration_since(self.queued)
+    }
+
+    /// How long a thread was busy with it.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        self.ended.saturating_duration_since(self.begun)
+    }
 }
 
 impl Token {

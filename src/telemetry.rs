@@ -1,5 +1,7 @@
-//! What operators see of the service: logs and metrics.
+//! What operators see of the service: logs, records of exchanges, metrics.
 
+pub mod audit;
 mod lines;
 pub mod logs;
 pub mod metrics;
+pub mod traces;

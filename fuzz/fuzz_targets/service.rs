@@ -16,6 +16,7 @@ use token_exchange::key_store::{
     Unavailable, Validity,
 };
 use token_exchange::signer::{KeyFile, Signer};
+use token_exchange::telemetry::audit::Audit;
 use token_exchange::telemetry::metrics::Metrics;
 
 /// The integration's key that the store holds; its organization's key is `known`.
@@ -79,5 +80,5 @@ pub fn router(store: Arc<Store>) -> Router {
     let signer = Arc::new(signer);
     let exchange = Exchange::new(store, signer.clone(), clock.clone(), clock);
     let drain = Drain::new(Schedule::PRODUCTION);
-    http::service(&exchange, signer, &Metrics::new().unwrap(), &drain).unwrap()
+    http::service(&exchange, signer, &Metrics::new().unwrap(), &drain, &Audit::default()).unwrap()
 }

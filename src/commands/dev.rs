@@ -41,7 +41,7 @@ pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Result<()
             "dev has a store of its own; leave -key-store (KEY_STORE) out, or use `serve`".into()
         );
     }
-    let _log = logs::start(flags.log_format, flags.log_level())?;
+    let log = logs::start(flags.log(platform)?)?;
     let signals = Signals::of_a_terminal()?;
     let folder = Folder::open(Path::new(FOLDER))?;
     let chosen = Chosen { port: flags.port.is_some(), metrics: flags.metrics_address.is_some() };
@@ -58,7 +58,7 @@ pub(super) async fn run(mut flags: ServeFlags, platform: &Platform) -> Result<()
     let (metrics, _) = listen(&config.metrics_address, chosen.metrics)?;
     let listeners = Listeners { service: listener, metrics };
     print(&page(&listeners, &config.address, moved, &keys)?)?;
-    service.run(listeners, signals).await
+    service.run(listeners, signals, &log).await
 }
 
 /// Which addresses somebody asked for.

@@ -15,7 +15,7 @@ use crate::key_store::KeyStore;
 use crate::key_store::cached::Cached;
 use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
-use crate::telemetry::logs;
+use crate::telemetry::logs::{self, Log};
 use crate::telemetry::metrics::Metrics;
 use crate::version::version;
 
@@ -25,11 +25,11 @@ const OTHER_FILES: usize = 64;
 
 pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
     let signals = Signals::of_a_service()?;
-    let _log = logs::start(flags.log_format, flags.log_level())?;
+    let log = logs::start(flags.log(platform)?)?;
     let config = flags.resolve(platform)?;
     let service = Service::prepare(&config)?;
     let listeners = Listeners::bind(&config)?;
-    service.run(listeners, signals).await
+    service.run(listeners, signals, &log).await
 }
 
 /// Everything but the ports.
@@ -69,12 +69,13 @@ impl Service {
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
-    pub(super) async fn run(self, listeners: Listeners, signals: Signals) -> Outcome {
+    pub(super) async fn run(self, listeners: Listeners, signals: Signals, log: &Log) -> Outcome {
         raise_open_file_limit(self.limits.connections);
         if let Err(error) = forbid_core_dumps() {
             tracing::warn!(%error, "a crash would leave the signing keys in a core dump");
         }
         let figures = Metrics::new()?;
+        figures.watch_log(log.written.figures())?;
         figures.watch_clock(self.clock)?;
         figures.watch_signing_keys(Arc::clone(&self.signer))?;
         figures.watch_cache(self.store)?;
@@ -84,7 +85,8 @@ impl Service {
             figures.watch_datastore(datastore)?;
         }
         let drain = Drain::new(Schedule::PRODUCTION);
-        let routes = service(&self.exchange, Arc::clone(&self.signer), &figures, &drain)?;
+        let signer = Arc::clone(&self.signer);
+        let routes = service(&self.exchange, signer, &figures, &drain, &log.audit)?;
         let Signals { terminate, interrupt, hangup } = signals;
         tokio::spawn(drain_on_signal(drain.clone(), terminate, interrupt));
         if let Some(hangup) = hangup {

@@ -4,20 +4,19 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::Args;
-use tracing::Level;
 
 use super::cache::CacheFlags;
 use super::duration::duration;
-use super::flags::log_levels;
 use super::go_style;
 use super::limits::{LimitsConfig, LimitsFlags};
+use super::log::LogFlags;
 use super::store::StoreFlags;
 use super::{ConfigError, Platform, StoreConfig};
 use crate::claims::ClockSkewAllowance;
 use crate::http::server::ListenAddress;
 use crate::key_store::cached::CacheLimits;
 use crate::signer::KeyFile;
-use crate::telemetry::logs::LogFormat;
+use crate::telemetry::logs::LogConfig;
 
 /// Shorter, and every request would read the file; longer, and little would be left of the twelve
 /// hours in which a new secret has to reach every instance.
@@ -42,12 +41,8 @@ pub struct ServeFlags {
     /// Where /metrics is served, as host:port or :port [default: :9990]
     #[arg(long = "prometheusx.listen-address", env = "PROMETHEUSX_LISTEN_ADDRESS")]
     pub metrics_address: Option<String>,
-    /// The form of log lines; auto is text on a terminal and JSON otherwise
-    #[arg(long, env = "LOG_FORMAT", default_value = "auto")]
-    pub log_format: LogFormat,
-    /// How much is logged
-    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_parser = log_levels(), ignore_case = true)]
-    pub log_level: String,
+    #[command(flatten)]
+    pub log: LogFlags,
     #[command(flatten)]
     pub limits: LimitsFlags,
     #[command(flatten)]
@@ -114,10 +109,11 @@ impl ServeFlags {
         })
     }
 
-    /// The level of the log.
-    #[must_use]
-    pub fn log_level(&self) -> Level {
-        // clap lets only names of levels through.
-        self.log_level.parse().unwrap_or(Level::INFO)
+    /// What is logged: needed before anything else is looked at.
+    ///
+    /// # Errors
+    /// When a value cannot work, or two contradict each other.
+    pub fn log(&self, platform: &Platform) -> Result<LogConfig, ConfigError> {
+        self.log.resolve(platform, self.store.project_id.as_ref())
     }
 }

@@ -1,9 +1,11 @@
 //! Tokens for organizations that register nodes.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Refusal, TokenFamily, check_validity};
+use super::{Refusal, Subject, TokenFamily, check_validity};
 use crate::api_key::{MalformedKey, OrganizationApiKey};
 use crate::claims::{Claim, ClaimValue, NoClaims};
 use crate::key_store::{Holder, KeyStore, OrganizationKey, Reading, Recency, Unavailable};
@@ -22,8 +24,12 @@ impl TokenFamily for Autojoin {
         OrganizationApiKey::parse(presented)
     }
 
-    fn name_of(key: &OrganizationApiKey) -> String {
-        format!("organization key {}", key.hash().fingerprint())
+    fn subject_of(key: &OrganizationApiKey, record: Option<&OrganizationKey>) -> Subject {
+        let organization = match record.map(|record| &record.holder) {
+            Some(Holder::Organization(name)) => Some(Arc::clone(name)),
+            Some(Holder::Numbered) | None => None,
+        };
+        Subject::OrganizationKey { hash: key.hash(), organization }
     }
 
     async fn find(

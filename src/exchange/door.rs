@@ -4,6 +4,8 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::Reason;
+
 /// Exchanges at once, unless it is said otherwise: as many as there may be connections.
 const MAX_IN_FLIGHT: usize = 2048;
 
@@ -12,22 +14,26 @@ const MAX_IN_FLIGHT: usize = 2048;
 pub enum Overload {
     #[error("shed: signatures wait in a standing queue")]
     StandingQueue,
-    #[error("in flight: there are as many exchanges as there may be")]
+    #[error("too many: there are as many exchanges as there may be")]
     InFlight,
     #[error("queue wait: the signature did not begin in time")]
     QueueWait,
+    #[error("crowded: the key store is asked too much at once")]
+    Crowded,
 }
 
 impl Overload {
-    pub const ALL: [Self; 3] = [Self::StandingQueue, Self::InFlight, Self::QueueWait];
+    pub const ALL: [Self; 4] =
+        [Self::StandingQueue, Self::InFlight, Self::QueueWait, Self::Crowded];
 
-    /// The reason in a word, for counting.
+    /// The reason in a word.
     #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Self::StandingQueue => "shed",
-            Self::InFlight => "in_flight",
-            Self::QueueWait => "queue_wait",
+            Self::StandingQueue => Reason::Shed,
+            Self::InFlight => Reason::TooMany,
+            Self::QueueWait => Reason::QueueWait,
+            Self::Crowded => Reason::Crowded,
         }
     }
 }
@@ -47,13 +53,13 @@ pub struct Busy {
 pub struct DoorFigures {
     pub in_flight: usize,
     /// How many were turned away since the start, in the order of [`Overload::ALL`].
-    pub refused: [(Overload, u64); 3],
+    pub refused: [(Overload, u64); 4],
 }
 
 pub(super) struct Door {
     max_in_flight: usize,
     in_flight: AtomicUsize,
-    refused: [AtomicU64; 3],
+    refused: [AtomicU64; 4],
 }
 
 /// One exchange, until it is dropped.
@@ -70,7 +76,7 @@ impl Door {
         Self {
             max_in_flight: in_flight,
             in_flight: AtomicUsize::new(0),
-            refused: [const { AtomicU64::new(0) }; 3],
+            refused: [const { AtomicU64::new(0) }; 4],
         }
     }
 

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Refusal, TokenFamily, check_validity};
+use super::{Refusal, Subject, TokenFamily, check_validity};
 use crate::api_key::{IntegrationApiKey, MalformedKey};
 use crate::claims::{Claim, ClaimValue, NoClaims};
 use crate::key_store::{IntegrationKey, KeyStatus, KeyStore, Reading, Recency, Unavailable};
@@ -22,8 +22,11 @@ impl TokenFamily for Integration {
         IntegrationApiKey::parse(&presented)
     }
 
-    fn name_of(key: &IntegrationApiKey) -> String {
-        format!("key {} of integration {}", key.key_id(), key.integration_id())
+    fn subject_of(key: &IntegrationApiKey, _: Option<&IntegrationKey>) -> Subject {
+        Subject::IntegrationKey {
+            integration: key.integration_id().clone(),
+            key: key.key_id().clone(),
+        }
     }
 
     async fn find(

@@ -2,7 +2,7 @@
 //!
 //! The words are the contract's; the reason goes to the operator's log, never to the caller.
 
-use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::{
@@ -13,8 +13,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::request_body::BodyError;
-use crate::exchange::{Busy, ExchangeError, NoToken};
-use crate::telemetry::metrics::Metrics;
+use crate::exchange::{Busy, NoToken, Reason};
+use crate::telemetry::audit::{Cause, Unrecorded};
 
 pub(super) const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
@@ -31,27 +31,64 @@ pub(super) enum Rejection {
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
-    Exchange(#[from] ExchangeError),
+    Exchange(#[from] NoToken),
+    #[error("the handler panicked")]
+    Panicked,
+    #[error(transparent)]
+    Unrecorded(#[from] Unrecorded),
 }
 
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
+impl Rejection {
+    /// The reason in a word.
+    pub(super) fn reason(&self) -> Reason {
         match self {
-            Self::Body(BodyError::Invalid) => {
-                text(StatusCode::BAD_REQUEST, "Invalid request body\n")
-            }
+            Self::Body(BodyError::Empty) => Reason::BodyEmpty,
+            Self::Body(BodyError::Broken) => Reason::BodyBroken,
+            Self::Body(BodyError::NotJson | BodyError::NotARequest) => Reason::BadJson,
+            Self::Body(BodyError::TooSlow) => Reason::BodyTooSlow,
+            Self::Body(BodyError::TooLarge) => Reason::BodyTooLarge,
+            Self::Exchange(why) => why.reason(),
+            Self::Panicked => Reason::Panic,
+            Self::Unrecorded(_) => Reason::Audit,
+        }
+    }
+
+    /// Who is one of many that are turned away, and is told of with them.
+    pub(super) fn busy(&self) -> Option<Busy> {
+        match self {
+            Self::Exchange(NoToken::Busy(busy)) => Some(*busy),
+            _ => None,
+        }
+    }
+
+    /// What the operator is told beside the reason.
+    pub(super) fn into_cause(self) -> Option<Cause> {
+        match self {
+            Self::Body(why) => Some(Arc::new(why)),
+            Self::Exchange(why) => Some(Arc::new(why)),
+            Self::Unrecorded(why) => Some(Arc::new(why)),
+            Self::Panicked => None,
+        }
+    }
+
+    /// What the caller is told.
+    pub(super) fn response(&self) -> Response {
+        match self {
             Self::Body(BodyError::TooSlow) => {
                 closing(text(StatusCode::REQUEST_TIMEOUT, "Request body took too long\n"))
             }
             Self::Body(BodyError::TooLarge) => {
                 closing(text(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large\n"))
             }
-            Self::Exchange(ExchangeError { why, .. }) => match why {
-                NoToken::Refused(_) => text(StatusCode::UNAUTHORIZED, "Invalid API key\n"),
-                NoToken::Unavailable(_) => unavailable(),
-                NoToken::Busy(busy) => overloaded(busy),
-                NoToken::Failed(_) => failed(),
-            },
+            Self::Body(_) => text(StatusCode::BAD_REQUEST, "Invalid request body\n"),
+            Self::Exchange(NoToken::Refused(_)) => {
+                text(StatusCode::UNAUTHORIZED, "Invalid API key\n")
+            }
+            Self::Exchange(NoToken::Busy(busy)) => overloaded(*busy),
+            Self::Exchange(NoToken::Unavailable(_)) | Self::Unrecorded(_) => unavailable(),
+            Self::Exchange(NoToken::Failed(_)) | Self::Panicked => {
+                text(StatusCode::INTERNAL_SERVER_ERROR, "Failed to generate token\n")
+            }
         }
     }
 }
@@ -90,25 +127,11 @@ pub(super) async fn method_not_allowed() -> Response {
     text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
 }
 
-/// A handler panicked: the caller gets an answer all the same, and the operator hears of it.
-/// The panic's own text may hold anything, so it is not repeated.
-pub(super) fn panicked(metrics: &Metrics, _: Box<dyn Any + Send>) -> Response {
-    metrics.count_panic();
-    tracing::error!(
-        "a request handler panicked; this is a defect of the service, please report it"
-    );
-    failed()
-}
-
-fn failed() -> Response {
-    text(StatusCode::INTERNAL_SERVER_ERROR, "Failed to generate token\n")
-}
-
 fn unavailable() -> Response {
     retry_after(RETRY_AFTER_SECONDS.as_secs())
 }
 
-fn overloaded(busy: Busy) -> Response {
+pub(super) fn overloaded(busy: Busy) -> Response {
     retry_after(1 + busy.number % LONGEST_RETRY_AFTER.as_secs())
 }
 

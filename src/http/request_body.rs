@@ -27,8 +27,14 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 /// Why a body holds no API key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BodyError {
-    #[error("the body is not a JSON object that the service can read")]
-    Invalid,
+    #[error("there is no body")]
+    Empty,
+    #[error("the body broke off")]
+    Broken,
+    #[error("the body is not JSON")]
+    NotJson,
+    #[error("the body is JSON, but no object with text as its api_key")]
+    NotARequest,
     #[error("the body is larger than {MAX_BODY_BYTES} bytes")]
     TooLarge,
     #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
@@ -48,8 +54,9 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
     loop {
         let frame = match timeout_at(deadline, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
-            // The end, or cut off: the Go decoder stops after the first value, and would not know.
-            Ok(None | Some(Err(_))) => return parse(&received),
+            Ok(None) => return parse(&received),
+            // The Go decoder stops after the first value, and would not know.
+            Ok(Some(Err(_))) => return parse(&received).map_err(|_| BodyError::Broken),
             Err(_) => return parse(&received).map_err(|_| BodyError::TooSlow),
         };
         let Ok(data) = frame.into_data() else { continue };
@@ -73,16 +80,19 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
 
 /// The first JSON value of a body; what follows it is not looked at.
 fn parse(body: &[u8]) -> Result<SecretString, BodyError> {
+    if body.is_empty() {
+        return Err(BodyError::Empty);
+    }
     let repaired = with_invalid_bytes_replaced(body);
     let body = repaired.as_deref().map_or(body, Vec::as_slice);
     let json = || serde_json::Deserializer::new(SliceRead::new(body));
     // The syntax of the whole value first, as in Go: where strings are read as bytes, serde_json
     // lets control characters pass.
-    IgnoredAny::deserialize(&mut json()).map_err(|_| BodyError::Invalid)?;
+    IgnoredAny::deserialize(&mut json()).map_err(|_| BodyError::NotJson)?;
     json()
         .deserialize_any(RequestVisitor)
         .map(|key| SecretString::from(key.unwrap_or_default()))
-        .map_err(|_| BodyError::Invalid)
+        .map_err(|_| BodyError::NotARequest)
 }
 
 /// Each byte that is not part of valid UTF-8 becomes one U+FFFD. (`from_utf8_lossy` would join
@@ -246,10 +256,23 @@ mod tests {
                 format!(r#"{{"api{control}_key":"ab"}}"#),
                 format!(r#"{{"other":"a{control}b","api_key":"ab"}}"#),
             ] {
-                assert_eq!(key_in(&body), Err(BodyError::Invalid), "{body:?}");
+                assert_eq!(key_in(&body), Err(BodyError::NotJson), "{body:?}");
             }
             let escaped = format!(r#"{{"api_key":"a\u{:04x}b"}}"#, u32::from(control));
             assert_eq!(key_in(&escaped), Ok(format!("a{control}b")), "{escaped}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_body_is_told_apart() {
+        for (body, why) in [
+            ("", BodyError::Empty),
+            (" ", BodyError::NotJson),
+            ("{", BodyError::NotJson),
+            ("[]", BodyError::NotARequest),
+            (r#"{"api_key":1}"#, BodyError::NotARequest),
+        ] {
+            assert_eq!(key_in(body), Err(why), "{body:?}");
         }
     }
 

@@ -42,8 +42,15 @@ async fn write_line(counts: Arc<Counts>) {
     sleep(EVERY).await;
     // First: what is counted from here on is in this line or makes another one due.
     counts.is_line_due.store(false, Ordering::SeqCst);
-    let [shed, in_flight, queue_wait] = counts.of.each_ref().map(|of| of.swap(0, Ordering::SeqCst));
-    if shed + in_flight + queue_wait > 0 {
-        tracing::warn!(shed, in_flight, queue_wait, "more is asked for than can be done in time");
+    let [shed, too_many, queue_wait, crowded] =
+        counts.of.each_ref().map(|of| of.swap(0, Ordering::SeqCst));
+    if shed + too_many + queue_wait + crowded > 0 {
+        tracing::warn!(
+            shed,
+            too_many,
+            queue_wait,
+            crowded,
+            "more is asked for than can be done in time"
+        );
     }
 }

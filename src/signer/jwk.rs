@@ -4,6 +4,7 @@
 //! the private JSON.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeyPairComponents, PublicKeyComponents};
@@ -79,7 +80,7 @@ pub enum InvalidJwk {
 
 /// A key that signs, tried: what is published verifies what it signs.
 pub struct SigningKey {
-    kid: String,
+    kid: Arc<str>,
     algorithm: Algorithm,
     pair: KeyPair,
     encoded_header: String,
@@ -102,6 +103,11 @@ impl SigningKey {
     #[must_use]
     pub fn kid(&self) -> &str {
         &self.kid
+    }
+
+    /// The same, for whoever keeps it longer than the key.
+    pub(super) fn shared_kid(&self) -> Arc<str> {
+        Arc::clone(&self.kid)
     }
 
     /// The one algorithm that it signs with.
@@ -179,7 +185,7 @@ impl TryFrom<&PrivateJwk> for SigningKey {
         };
         let kid = match jwk.kid.as_deref() {
             None | Some("") => return Err(InvalidJwk::NoKid),
-            Some(kid) => kid.to_owned(),
+            Some(kid) => kid,
         };
         let alg =
             jwk.alg.as_deref().filter(|alg| !alg.is_empty()).ok_or(InvalidJwk::NoAlgorithm)?;
@@ -195,19 +201,12 @@ impl TryFrom<&PrivateJwk> for SigningKey {
             Algorithm::Ed25519 => jwk.ed25519()?,
         };
         let encoded_header =
-            encode_json(&Header { alg, kid: &kid }, |json| URL_SAFE_NO_PAD.encode(json))?;
+            encode_json(&Header { alg, kid }, |json| URL_SAFE_NO_PAD.encode(json))?;
         let public_jwk = encode_json(
-            &PublicJwk {
-                r#use: "sig",
-                kty: needs,
-                kid: &kid,
-                crv: public.crv,
-                alg,
-                key: public.key,
-            },
+            &PublicJwk { r#use: "sig", kty: needs, kid, crv: public.crv, alg, key: public.key },
             |json| String::from_utf8_lossy(json).into_owned(),
         )?;
-        Ok(Self { kid, algorithm, pair, encoded_header, public_jwk })
+        Ok(Self { kid: kid.into(), algorithm, pair, encoded_header, public_jwk })
     }
 }
 

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::congestion::Congestion;
 use super::figures::{ByAlgorithm, SigningFigures};
-use super::{SignError, SigningKey, Token};
+use super::{SignError, Signature, SigningKey, Token};
 use crate::claims::Claims;
 
 /// The most that a thread takes out of the queue in one go.
@@ -93,7 +93,7 @@ struct Job {
 }
 
 enum Work {
-    Sign(Claims, oneshot::Sender<Result<Token, SignError>>),
+    Sign(Claims, oneshot::Sender<Result<(Token, Signature), SignError>>),
     Try(oneshot::Sender<Result<(), SignError>>),
 }
 
@@ -131,7 +131,7 @@ impl Pool {
     ///
     /// # Errors
     /// When too many wait, when there is no signature in time, and when there is none at all.
-    pub(super) async fn sign(&self, claims: Claims) -> Result<Token, SignError> {
+    pub(super) async fn sign(&self, claims: Claims) -> Result<(Token, Signature), SignError> {
         let (reply, signed) = oneshot::channel();
         self.shared.enqueue(Work::Sign(claims, reply))?;
         match timeout(self.shared.limits.max_wait, signed).await {
@@ -240,18 +240,26 @@ impl Shared {
         let waited = now.saturating_duration_since(job.since);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         self.history().congestion.turn(now.saturating_duration_since(self.started), waited);
-        let algorithm = match job.work {
+        let (algorithm, ended) = match job.work {
             Work::Sign(_, reply) if reply.is_closed() => return now,
             Work::Sign(_, reply) if waited >= self.limits.max_wait => {
                 let _ = reply.send(Err(SignError::Busy));
                 return now;
             }
             Work::Sign(claims, reply) => {
-                let (algorithm, outcome) =
-                    self.with_the_key(|key| super::token(key, &claims).ok_or(SignError::Key));
+                let (algorithm, outcome) = self.with_the_key(|key| {
+                    let token = super::token(key, &claims).ok_or(SignError::Key)?;
+                    Ok((token, key.shared_kid(), key.algorithm().name()))
+                });
+                // The end of this job is the beginning of the next: what interrupts a thread counts
+                // too.
+                let ended = Instant::now();
+                let outcome = outcome.map(|(token, kid, algorithm)| {
+                    (token, Signature { kid, algorithm, queued: job.since, begun: now, ended })
+                });
                 // The caller may have left meanwhile.
                 let _ = reply.send(outcome);
-                algorithm
+                (algorithm, ended)
             }
             Work::Try(reply) => {
                 let tried = self.with_the_key(|key| key.try_out().map_err(|_| SignError::Key)).1;
@@ -259,8 +267,6 @@ impl Shared {
                 return Instant::now();
             }
         };
-        // The end of this job is the beginning of the next: what interrupts a thread counts too.
-        let ended = Instant::now();
         let took = ended.saturating_duration_since(now);
         let mut history = self.history();
         history.congestion.signed(took);

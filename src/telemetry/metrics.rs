@@ -5,45 +5,56 @@ mod clock;
 mod family;
 mod key_store;
 mod load;
+mod log;
 mod signing_keys;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http::StatusCode;
 use prometheus::{
-    DEFAULT_BUCKETS, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts, Registry,
-    TextEncoder,
+    DEFAULT_BUCKETS, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
+    Registry, TextEncoder,
 };
 
 use self::cache::KeyCache;
 use self::clock::ClockJumps;
 use self::key_store::Datastore;
 use self::load::Load;
+use self::log::Log;
 use self::signing_keys::SigningKeys;
 use crate::environment::{System, WatchedClock};
-use crate::exchange::{Exchange, Refusal, TokenFamily};
+use crate::exchange::{Exchange, Reason, TokenFamily};
 use crate::http::server::PortFigures;
 use crate::key_store::cached::Cached;
 use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
+use crate::telemetry::logs::LineFigures;
 
 /// Everything that is counted. Clones share the same figures.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    panics: IntCounter,
-    refusals: IntCounterVec,
+    rejections: IntCounterVec,
 }
 
-/// The two families of metrics that each token family has, and its part of the refusals.
-#[derive(Clone)]
+/// The two families of metrics that each token family has, and its part of the rejections.
 pub struct FamilyMetrics {
-    name: &'static str,
-    refusals: IntCounterVec,
+    rejections: [IntCounter; Reason::ALL.len()],
     requests: IntCounterVec,
     durations: HistogramVec,
+    usual: [OnceLock<Answers>; USUAL_CODES.len()],
 }
+
+/// The series of one status.
+struct Answers {
+    requests: IntCounter,
+    durations: Histogram,
+}
+
+/// The statuses of a token route. Their series are looked up once each: with the first answer, with
+/// which they appear.
+const USUAL_CODES: [u16; 7] = [200, 400, 401, 408, 413, 500, 503];
 
 /// The labels of the kept families. `method` is always `post`: nothing else reaches a handler.
 const LABELS: [&str; 2] = ["code", "method"];
@@ -53,20 +64,15 @@ impl Metrics {
     /// When two metrics have the same name, which is a defect.
     pub fn new() -> prometheus::Result<Self> {
         let registry = Registry::new();
-        let panics = IntCounter::new(
-            "tokenexchange_panics_total",
-            "Request handlers that panicked and were answered with 500; each is a defect.",
-        )?;
-        let refusals = IntCounterVec::new(
+        let rejections = IntCounterVec::new(
             Opts::new(
-                "tokenexchange_refusals_total",
-                "API keys that were refused with 401, by token family and reason.",
+                "tokenexchange_rejections_total",
+                "Requests for a token that got none, by token family and reason.",
             ),
             &["family", "reason"],
         )?;
-        registry.register(Box::new(panics.clone()))?;
-        registry.register(Box::new(refusals.clone()))?;
-        Ok(Self { registry, panics, refusals })
+        registry.register(Box::new(rejections.clone()))?;
+        Ok(Self { registry, rejections })
     }
 
     /// The metrics of one token family, on the page from now on.
@@ -75,6 +81,8 @@ impl Metrics {
     /// When the family is asked for twice, which is a defect.
     pub fn family<F: TokenFamily>(&self) -> prometheus::Result<FamilyMetrics> {
         let name = F::NAME;
+        let rejections =
+            Reason::ALL.map(|why| self.rejections.with_label_values(&[name, why.as_str()]));
         let requests = IntCounterVec::new(
             Opts::new(
                 format!("tokenexchange_{name}_requests_total"),
@@ -92,7 +100,7 @@ impl Metrics {
         )?;
         self.registry.register(Box::new(requests.clone()))?;
         self.registry.register(Box::new(durations.clone()))?;
-        Ok(FamilyMetrics { name, refusals: self.refusals.clone(), requests, durations })
+        Ok(FamilyMetrics { rejections, requests, durations, usual: Default::default() })
     }
 
     /// The signing keys, on the page from now on.
@@ -140,9 +148,12 @@ impl Metrics {
         self.registry.register(Box::new(ClockJumps::of(clock)?))
     }
 
-    /// Counts a request handler that panicked.
-    pub fn count_panic(&self) {
-        self.panics.inc();
+    /// The lines of the log, on the page from now on.
+    ///
+    /// # Errors
+    /// When they are on it already, which is a defect.
+    pub fn watch_log(&self, lines: Arc<LineFigures>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(Log::of(lines)?))
     }
 
     /// The page in the text format of Prometheus, version 0.0.4.
@@ -155,15 +166,32 @@ impl Metrics {
 }
 
 impl FamilyMetrics {
-    /// Counts a refused key. The reasons are few: a series for each is no burden.
-    pub fn count_refusal(&self, refusal: &Refusal) {
-        self.refusals.with_label_values(&[self.name, refusal.reason()]).inc();
+    /// Counts a request that got no token.
+    pub fn count_rejection(&self, why: Reason) {
+        self.rejections[why as usize].inc();
     }
 
     /// Counts one answer and the time it took.
     pub fn record(&self, status: StatusCode, took: Duration) {
+        let look_up = || self.answers(status);
+        match USUAL_CODES.iter().position(|code| *code == status.as_u16()) {
+            Some(place) => self.usual[place].get_or_init(look_up).count(took),
+            None => look_up().count(took),
+        }
+    }
+
+    fn answers(&self, status: StatusCode) -> Answers {
         let labels = [status.as_str(), "post"];
-        self.requests.with_label_values(&labels).inc();
-        self.durations.with_label_values(&labels).observe(took.as_secs_f64());
+        Answers {
+            requests: self.requests.with_label_values(&labels),
+            durations: self.durations.with_label_values(&labels),
+        }
+    }
+}
+
+impl Answers {
+    fn count(&self, took: Duration) {
+        self.requests.inc();
+        self.durations.observe(took.as_secs_f64());
     }
 }

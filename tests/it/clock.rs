@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use token_exchange::api_key::{IntegrationApiKey, IntegrationId, KeyId};
 use token_exchange::claims::ClockSkewAllowance;
 use token_exchange::environment::{Clock, Moment, System};
-use token_exchange::exchange::{Exchange, Integration, NoToken};
+use token_exchange::exchange::{Exchange, Integration, NoToken, Report};
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{Description, KeyAdmin, NewIntegration, NewIntegrationKey};
 use token_exchange::signer::{KeyFile, Signer};
@@ -40,7 +40,10 @@ async fn a_token_is_dated_by_one_look_at_the_clock_wherever_in_an_exchange_it_ju
             let exchange = exchange(store.clone(), clock.clone(), 3);
             let times = BTreeSet::from([DAY_ZERO, DAY_ZERO.checked_add_signed(jump).unwrap()]);
             while !clock.has_jumped() {
-                match exchange.exchange::<Integration>(api_key.reveal()).await {
+                match exchange
+                    .exchange::<Integration>(api_key.reveal(), &mut Report::default())
+                    .await
+                {
                     Ok(token) => {
                         let claims = claims(token.reveal().expose_secret());
                         let iat = claims["iat"].as_u64().unwrap();
@@ -50,12 +53,15 @@ async fn a_token_is_dated_by_one_look_at_the_clock_wherever_in_an_exchange_it_ju
                     }
                     // As far as anybody can tell, an answer too old to rest on; never a 401.
                     Err(error) => assert!(
-                        jump > 0 && matches!(error.why, NoToken::Unavailable(_)),
+                        jump > 0 && matches!(error, NoToken::Unavailable(_)),
                         "{jump:+} s at look {look}: {error}"
                     ),
                 }
             }
-            let token = exchange.exchange::<Integration>(api_key.reveal()).await.unwrap();
+            let token = exchange
+                .exchange::<Integration>(api_key.reveal(), &mut Report::default())
+                .await
+                .unwrap();
             let claims = claims(token.reveal().expose_secret());
             assert_eq!(claims["iat"], clock.now(), "{jump:+} s at look {look}, the next token");
         }

@@ -12,13 +12,14 @@ use gcloud_sdk::prost_types::Timestamp;
 use serde_json::Value;
 use token_exchange::doctor::Code;
 use token_exchange::environment::{System, WatchedClock};
-use token_exchange::exchange::{Autojoin, Exchange, Integration, Refusal};
-use token_exchange::explain::{ADVICE, Advice};
+use token_exchange::exchange::{Autojoin, Exchange, Integration, Reason};
+use token_exchange::explain::{self, ADVICE, Advice};
 use token_exchange::key_store::UnavailableKind;
 use token_exchange::key_store::cached::{CacheLimits, Cached};
 use token_exchange::key_store::datastore::DatastoreStore;
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::signer::{KeyFile, Signer};
+use token_exchange::telemetry::audit;
 use token_exchange::telemetry::metrics::Metrics;
 
 use crate::stores::engine::{connect, integration_id, key_id};
@@ -99,8 +100,9 @@ async fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
     let metrics = Metrics::new().unwrap();
     let autojoin = metrics.family::<Autojoin>().unwrap();
     autojoin.record(StatusCode::OK, WITHIN);
-    autojoin.count_refusal(&Refusal::Unknown);
+    autojoin.count_rejection(Reason::Unknown);
     metrics.family::<Integration>().unwrap().record(StatusCode::OK, WITHIN);
+    metrics.watch_log(Arc::default()).unwrap();
     metrics.watch_clock(Arc::new(WatchedClock::new(System))).unwrap();
     let signer = Arc::new(signer_with_a_waiting_key());
     metrics.watch_signing_keys(Arc::clone(&signer)).unwrap();
@@ -183,6 +185,8 @@ fn refusals_to_start_are_in_the_readme_word_for_word() {
         refused(&["-cache-fresh=1m"], &[]),
         refused(&["-cache-max-age=15m"], &[]),
         refused(&["-cache-capacity=2000000"], &[]),
+        refused(&["-audit=required", "-log-level=warn"], &[]),
+        refused(&[], &[("RUST_LOG", "h2=loud")]),
         refused(&[], &[("PORT", "")]),
         refused(&[], &[("K_SERVICE", "auth"), ("DATASTORE_EMULATOR_HOST", "localhost:1")]),
     ];
@@ -214,7 +218,15 @@ fn refusals_to_start_are_in_the_readme_word_for_word() {
 fn every_reason_to_refuse_a_request_is_in_the_table_of_errors() {
     let table = section(ARCHITECTURE, "## Errors");
     let mut reasons = 0;
-    for file in ["exchange.rs", "claims.rs", "signer.rs", "key_store.rs", "http/request_body.rs"] {
+    for file in [
+        "exchange.rs",
+        "claims.rs",
+        "signer.rs",
+        "exchange/door.rs",
+        "key_store.rs",
+        "http/request_body.rs",
+        "telemetry/audit.rs",
+    ] {
         let text = fs::read_to_string(Path::new("src").join(file)).unwrap();
         // Words with values in them are told in other words.
         for reason in between(&text, "#[error(\"", "\")]").filter(|words| !words.contains('{')) {
@@ -238,16 +250,10 @@ fn the_readme_gives_the_advice_of_explain_word_for_word() {
 }
 
 #[test]
-fn explain_knows_the_reasons_to_refuse_a_key_and_the_causes_of_not_knowing() {
-    for reason in [
-        Refusal::Unknown,
-        Refusal::WrongSecret,
-        Refusal::NotActive,
-        Refusal::NotYetValid,
-        Refusal::Expired,
-        Refusal::Revoked,
-    ] {
-        assert!(Advice::on(reason.reason(), None).is_some(), "{reason}");
+fn explain_knows_every_reason_and_the_causes_of_not_knowing() {
+    assert_eq!(explain::SCHEMA, audit::SCHEMA, "of the record that is read, and written");
+    for reason in Reason::ALL {
+        assert!(Advice::on(reason.as_str(), None).is_some(), "{}", reason.as_str());
     }
     for cause in [
         UnavailableKind::Unreachable,
@@ -329,6 +335,7 @@ fn every_link_between_documents_leads_somewhere() {
         "CHANGELOG.md",
         "docs/architecture.md",
         "docs/migration.md",
+        "docs/audit.md",
         "docs/operations.md",
         "docs/records.md",
     ] {

@@ -1,6 +1,7 @@
 //! `explain`: a log in, and what became of a request out, whatever the log is like.
 
 mod hostile;
+mod live;
 
 use std::time::Duration;
 

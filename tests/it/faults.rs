@@ -14,6 +14,7 @@ use token_exchange::key_store::{
     IntegrationKey, KeyStore, OrganizationKey, Reading, Recency, Unavailable, UnavailableKind,
 };
 use token_exchange::signer::{KeyFile, Signer};
+use token_exchange::telemetry::audit::Audit;
 use token_exchange::telemetry::metrics::Metrics;
 
 use crate::support::eventually::eventually;
@@ -36,7 +37,8 @@ async fn a_panicking_request_is_a_counted_500_and_the_service_goes_on() {
         assert_eq!(answer.text(), "Failed to generate token\n");
     }
     let page = ports.metrics().await;
-    assert!(page.contains("tokenexchange_panics_total 2"), "{page}");
+    let panics = r#"tokenexchange_rejections_total{family="autojoin",reason="panic"} 2"#;
+    assert!(page.contains(panics), "{page}");
     let counted = r#"tokenexchange_autojoin_requests_total{code="500",method="post"} 2"#;
     assert!(page.contains(counted), "{page}");
 }
@@ -80,7 +82,7 @@ fn a_refusal_names_the_key_to_the_operator_and_nothing_to_the_caller() {
     let answer = service.exchange("integration", "mlabk.cii_acme.ki_none\u{1b}.x");
     assert_eq!((answer.status, answer.text().as_str()), (401, "Invalid API key\n"));
     // What a terminal would obey is written so that it does not.
-    let named = r#""key":"key ki_none\\u{1b} of integration acme""#;
+    let named = r#""integration":"acme","key":"ki_none\u001b""#;
     eventually("the refusal is logged", WITHIN, || {
         service.process.stderr().contains(named).then_some(())
     });
@@ -135,6 +137,7 @@ fn a_request_that_is_not_ready_at_the_end_of_the_drain_gets_503_and_the_service_
     assert!(service.process.wait_exit(WITHIN).success());
     let took = begun.elapsed();
     assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(service.process.stderr().contains(r#""reason":"abandoned""#), "it leaves its record");
 }
 
 #[test]
@@ -215,7 +218,7 @@ fn serve(store: Arc<dyn KeyStore>) -> Ports {
     let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));
     let figures = Metrics::new().unwrap();
     let drain = Drain::new(Schedule::PRODUCTION);
-    let routes = service(&exchange, signer, &figures, &drain).unwrap();
+    let routes = service(&exchange, signer, &figures, &drain, &Audit::default()).unwrap();
     let mut addresses = Vec::new();
     for router in [routes, metrics(figures)] {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();

@@ -10,9 +10,7 @@ use token_exchange::api_key::{
     IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey, OrganizationName,
 };
 use token_exchange::environment::{Clock, Moment, System, UnixSeconds};
-use token_exchange::exchange::{
-    Exchange, ExchangeError, Integration, NoToken, Refusal, TokenFamily,
-};
+use token_exchange::exchange::{Exchange, Integration, NoToken, Refusal, Report, TokenFamily};
 use token_exchange::key_life::{self, Author, Occasion, Remark, Terms};
 use token_exchange::key_store::datastore::{DatastoreConfig, DatastoreStore, Place};
 use token_exchange::key_store::sqlite::SqliteStore;
@@ -97,7 +95,7 @@ async fn refuse_everything(store: &dyn KeyAdmin, mut service: Service) {
     let page = Request::get("/metrics").send(service.metrics_address(), WITHIN).unwrap().text();
     for (family, _, reason) in &presented {
         let counted =
-            format!(r#"tokenexchange_refusals_total{{family="{family}",reason="{reason}"}} 1"#);
+            format!(r#"tokenexchange_rejections_total{{family="{family}",reason="{reason}"}} 1"#);
         assert!(page.contains(&counted), "{counted}\n{page}");
     }
     assert!(page.contains(r#"{family="integration",reason="wrong_secret"} 1"#), "{page}");
@@ -129,10 +127,10 @@ async fn a_key_is_valid_from_its_first_second_to_its_last() {
     ] {
         let at = now.parse::<Timestamp>().unwrap().as_second().unsigned_abs();
         let exchange = exchange(store.clone(), Arc::new(Times::new(vec![at, at])));
-        let outcome = exchange.exchange::<Integration>(key.clone()).await;
+        let outcome = exchange.exchange::<Integration>(key.clone(), &mut Report::default()).await;
         match (outcome, refusal) {
             (Ok(_), None) => {}
-            (Err(ExchangeError { why: NoToken::Refused(found), .. }), Some(refusal)) => {
+            (Err(NoToken::Refused(found)), Some(refusal)) => {
                 assert_eq!(found, refusal, "{now}");
             }
             (other, _) => panic!("{now}: {:?}", other.map(|_| "a token")),
@@ -155,9 +153,9 @@ async fn an_answer_that_has_grown_old_on_the_way_is_asked_for_once_more() {
     ] {
         let times = times.into_iter().map(|passed| 1_800_000_000 + passed).collect();
         let exchange = exchange(store.clone(), Arc::new(Times::new(times)));
-        match exchange.exchange::<Integration>(key.clone()).await {
+        match exchange.exchange::<Integration>(key.clone(), &mut Report::default()).await {
             Ok(_) => assert!(!is_old),
-            Err(ExchangeError { why: NoToken::Unavailable(why), .. }) => {
+            Err(NoToken::Unavailable(why)) => {
                 assert!(is_old);
                 assert_eq!(why.kind, UnavailableKind::TooSlow);
             }
@@ -175,7 +173,7 @@ fn a_token_is_dated_by_the_moment_at_which_its_key_was_judged() {
         let store = Arc::new(SqliteStore::open(&folder.path().join("keys.db")).unwrap());
         let key = integration_key(&*store, "ki_1", &Terms::default()).await;
         let exchange = exchange(store, Arc::new(Times::new(vec![1_800_000_000, 1_800_000_003])));
-        let token = exchange.exchange::<Integration>(key).await.unwrap();
+        let token = exchange.exchange::<Integration>(key, &mut Report::default()).await.unwrap();
         let body = format!("{{\"token\":\"{}\"}}\n", token.reveal().expose_secret());
         let claims = Token::from_body(&body).unwrap().claims;
         assert_eq!(claims["iat"], 1_800_000_003);

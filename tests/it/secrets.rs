@@ -133,6 +133,7 @@ fn finish(service: &mut Service, mut heard: Heard) {
     assert!(service.process.wait_exit(WITHIN).success());
     let log = service.process.stderr();
     assert!(log.contains("a key was refused") || log.contains("could not be found out"), "{log}");
+    assert!(log.contains("token_exchange::audit"), "{log}");
     heard.say(&log);
     heard.say(&service.process.stdout());
 

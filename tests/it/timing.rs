@@ -142,7 +142,8 @@ fn request(api_key: &str) -> Vec<u8> {
     let body = serde_json::json!({ "api_key": api_key }).to_string();
     let length = body.len();
     format!(
-        "POST /v0/token/integration HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n{body}"
+        "POST /v0/token/integration HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: same\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
     )
     .into_bytes()
 }

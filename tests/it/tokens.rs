@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use token_exchange::api_key::{IntegrationApiKey, OrganizationApiKey, OrganizationName};
 use token_exchange::environment::{Clock, Moment, Random, System, UnixSeconds};
-use token_exchange::exchange::{Autojoin, Exchange, Integration};
+use token_exchange::exchange::{Autojoin, Exchange, Integration, Report};
 use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::key_store::{
     Description, KeyAdmin, NewIntegration, NewIntegrationKey, NewOrganization, NewOrganizationKey,
@@ -50,10 +50,10 @@ async fn the_same_key_time_and_jti_give_the_token_of_the_go_service() {
         let presented = SecretString::from(api_key);
         let made = if family == "integration" {
             store_integration_key(&*store, &presented, &token).await;
-            exchange.exchange::<Integration>(presented).await
+            exchange.exchange::<Integration>(presented, &mut Report::default()).await
         } else {
             store_organization_key(&*store, &presented, &token).await;
-            exchange.exchange::<Autojoin>(presented).await
+            exchange.exchange::<Autojoin>(presented, &mut Report::default()).await
         };
         assert_eq!(made.unwrap().reveal().expose_secret(), token);
     }

@@ -36,13 +36,13 @@ fn held(queue: usize, max_wait: Duration) -> Held {
 
 impl Held {
     /// Has a signature begun, which holds the thread until it is let have its key.
-    fn occupy(&self) -> tokio::task::JoinHandle<Result<Token, SignError>> {
+    fn occupy(&self) -> tokio::task::JoinHandle<Result<(Token, Signature), SignError>> {
         let signing = self.sign();
         self.asked.recv_timeout(PATIENCE).unwrap();
         signing
     }
 
-    fn sign(&self) -> tokio::task::JoinHandle<Result<Token, SignError>> {
+    fn sign(&self) -> tokio::task::JoinHandle<Result<(Token, Signature), SignError>> {
         let pool = Arc::clone(&self.pool);
         tokio::spawn(async move { pool.sign(Claims::for_tests()).await })
     }

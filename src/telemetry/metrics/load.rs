@@ -69,7 +69,7 @@ impl Collector for Load {
         let DoorFigures { in_flight, refused } = self.exchange.figures();
         let waits = signatures.iter().map(|of| (of.algorithm, of.waits.clone()));
         let times = signatures.iter().map(|of| (of.algorithm, of.times.clone()));
-        let shed = refused.iter().map(|(why, count)| (why.reason(), *count));
+        let shed = refused.iter().map(|(why, count)| (why.reason().as_str(), *count));
         let shed = shed.chain([("draining", self.port.too_late())]);
         vec![
             gauge(WAITING, waiting as u64),

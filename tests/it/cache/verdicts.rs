@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use token_exchange::environment::System;
-use token_exchange::exchange::{Exchange, Integration, NoToken, Refusal};
+use token_exchange::exchange::{Exchange, Integration, NoToken, Refusal, Report};
 use token_exchange::key_store::{
     Answer, IntegrationKey, KeyStatus, Unavailable, UnavailableKind, UnusableRecord, Validity,
 };
@@ -33,8 +33,8 @@ impl Counter {
 
     /// Presents a key with this secret.
     async fn present(&self, secret: &str) -> Result<(), NoToken> {
-        let outcome = self.exchange.exchange::<Integration>(written("a", secret)).await;
-        outcome.map(drop).map_err(|error| error.why)
+        let (key, report) = (written("a", secret), &mut Report::default());
+        self.exchange.exchange::<Integration>(key, report).await.map(drop)
     }
 
     /// Time goes by for the ages, beside the little that really does.

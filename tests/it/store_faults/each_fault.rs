@@ -139,7 +139,9 @@ impl Met {
                     event["message"] == "it could not be found out whether a key is right";
                 (is_ours && event["severity"] == "WARNING").then_some(event)
             });
-            events.find(|event| event["cause"].as_str().is_some_and(|cause| cause.contains(words)))
+            events.find(|event| {
+                event["audit"]["detail"].as_str().is_some_and(|cause| cause.contains(words))
+            })
         });
     }
 }

@@ -1,0 +1,212 @@
+//! A service in this process, with a store that does as it is told and a log that is kept.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use token_exchange::api_key::{IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey};
+use token_exchange::environment::System;
+use token_exchange::exchange::Exchange;
+use token_exchange::http::server::{self, Drain, Limits, Listener, Schedule};
+use token_exchange::http::{service, too_late};
+use token_exchange::key_store::{
+    Answer, Holder, IntegrationKey, KeyStatus, KeyStore, OrganizationKey, Reading, Recency,
+    Unavailable, UnavailableKind, UnusableRecord, Validity,
+};
+use token_exchange::signer::{KeyFile, Signer};
+use token_exchange::telemetry::audit::{Audit, AuditMode};
+use token_exchange::telemetry::logs::Written;
+use token_exchange::telemetry::metrics::Metrics;
+
+use crate::support::eventually::eventually;
+use crate::support::http_client::{Answer as HttpAnswer, Request};
+
+pub const WITHIN: Duration = Duration::from_secs(30);
+
+/// The secret of every key of an integration in the house.
+pub const SECRET: &str = "the-secret";
+
+pub struct House {
+    pub address: String,
+    server: tokio::task::JoinHandle<io::Result<()>>,
+    metrics: Metrics,
+    /// Questions that the store will never answer.
+    pub hanging: Arc<AtomicUsize>,
+    log: Kept,
+    _written: Written,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl House {
+    pub fn open() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let log = Kept::default();
+        let (audit, written) = Audit::to(log.clone(), AuditMode::BestEffort).unwrap();
+        let metrics = Metrics::new().unwrap();
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let key_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/keys/eddsa.jwk");
+        let key_file = Arc::new(KeyFile::at(key_file));
+        let signer = Signer::start(key_file, Duration::from_secs(30), Arc::new(System)).unwrap();
+        let signer = Arc::new(signer);
+        let hanging = Arc::<AtomicUsize>::default();
+        let store = Arc::new(Obedient { hanging: Arc::clone(&hanging) });
+        let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));
+        let drain = Drain::new(Schedule::PRODUCTION);
+        let router = service(&exchange, signer, &metrics, &drain, &audit).unwrap();
+        let server = server::serve(listener, router, Limits::PRODUCTION, drain, too_late);
+        let server = runtime.spawn(server);
+        Self { server, address, metrics, hanging, log, _written: written, _runtime: runtime }
+    }
+
+    pub fn send(&self, request: &Request) -> HttpAnswer {
+        request.send(&self.address, WITHIN).expect("every request gets an answer")
+    }
+
+    /// The record of the request of this name, once it is there, and after everything else that
+    /// was begun before is there, too.
+    pub fn record(&self, request_id: &str) -> Value {
+        let marker = format!("after-{request_id:.100}");
+        let all = eventually("the record is written", WITHIN, || {
+            let all = self.records();
+            let of = |id: &str| all.iter().any(|record| record["audit"]["request_id"] == *id);
+            if of(request_id) && of(&marker) {
+                return Some(all);
+            }
+            if of(request_id) {
+                let request = Request::post("/v0/token/autojoin", "");
+                self.send(&request.header("X-Request-Id", &marker));
+            }
+            None
+        });
+        let mut of = all.into_iter().filter(|record| record["audit"]["request_id"] == request_id);
+        let record = of.next().unwrap();
+        assert_eq!(of.next(), None, "one record for each exchange");
+        record
+    }
+
+    pub fn records(&self) -> Vec<Value> {
+        records(&String::from_utf8_lossy(&self.log.0.lock().unwrap()))
+    }
+
+    /// Ends all connections at once.
+    pub fn close(&self) {
+        self.server.abort();
+    }
+
+    /// How often a reason was counted.
+    pub fn counted(&self, family: &str, reason: &str) -> u64 {
+        let page = self.metrics.page().unwrap();
+        let series =
+            format!(r#"tokenexchange_rejections_total{{family="{family}",reason="{reason}"}} "#);
+        let value = page.lines().find_map(|line| line.strip_prefix(&series));
+        value.unwrap_or_else(|| panic!("{series} is on the page from the start")).parse().unwrap()
+    }
+}
+
+/// The records among the lines of a log.
+pub fn records(log: &str) -> Vec<Value> {
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["target"] == "token_exchange::audit").collect()
+}
+
+pub fn body(api_key: &str) -> String {
+    serde_json::json!({ "api_key": api_key }).to_string()
+}
+
+/// A key of the integration `acme`, of which the store says what the key's id says.
+pub fn integration_key(fate: &str) -> String {
+    format!("mlabk.cii_acme.ki_{fate}.{SECRET}")
+}
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A store that says of each key what the key itself asks for.
+struct Obedient {
+    hanging: Arc<AtomicUsize>,
+}
+
+impl Obedient {
+    async fn say<T>(&self, fate: &str, record: T) -> Result<Answer<T>, Unavailable> {
+        let unavailable = |kind| Err(Unavailable { kind, detail: "as it was told".to_owned() });
+        match fate {
+            "unknown" => Ok(Answer::Absent),
+            "unusable" => Ok(Answer::Unusable(UnusableRecord::UnknownProperty)),
+            "unavailable" => unavailable(UnavailableKind::Unreachable),
+            "crowded" => unavailable(UnavailableKind::Overloaded),
+            "panic" => panic!("as it was told"),
+            "abandoned" => {
+                self.hanging.fetch_add(1, Ordering::SeqCst);
+                std::future::pending().await
+            }
+            _ => Ok(Answer::Found(record)),
+        }
+    }
+
+    fn validity(fate: &str) -> Validity {
+        let long_ago = "2020-01-01T00:00:00Z".parse().unwrap();
+        let some_day = "2999-01-01T00:00:00Z".parse().unwrap();
+        match fate {
+            "not_yet_valid" => Validity { not_before: Some(some_day), ..Validity::default() },
+            "expired" => Validity { expires_at: Some(long_ago), ..Validity::default() },
+            "revoked" => Validity { is_revoked: true, ..Validity::default() },
+            _ => Validity::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl KeyStore for Obedient {
+    async fn integration_key(
+        &self,
+        integration: &IntegrationId,
+        key_id: &KeyId,
+        _: Recency,
+    ) -> Result<Reading<IntegrationKey>, Unavailable> {
+        let fate = key_id.as_str().trim_start_matches("ki_");
+        let stored = format!("mlabk.cii_{integration}.{key_id}.{SECRET}");
+        let stored = IntegrationApiKey::parse(&stored.into()).unwrap();
+        let status = if fate == "not_active" { KeyStatus::Inactive } else { KeyStatus::Active };
+        let record = IntegrationKey {
+            secret_hash: Some(stored.secret_hash()),
+            status,
+            tier: 0,
+            validity: Self::validity(fate),
+        };
+        self.say(fate, record).await.map(Reading::from)
+    }
+
+    async fn organization_key(
+        &self,
+        key: &OrganizationApiKey,
+        _: Recency,
+    ) -> Result<Reading<OrganizationKey>, Unavailable> {
+        let fate = key.reveal().expose_secret();
+        let holder = match fate {
+            "failed" => Holder::Numbered,
+            _ => Holder::Organization("mlab".into()),
+        };
+        let record = OrganizationKey { holder, validity: Self::validity(fate) };
+        self.say(fate, record).await.map(Reading::from)
+    }
+}
