@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
-# Runs the real collector with otel-collector/config.yaml beside the real service, and sees the
-# families of metrics arrive where Prometheus would be, with basic auth and the labels of the
+# Runs the real collector with otel-collector/config.yaml beside the real service, and sees every
+# family of metrics arrive where Prometheus would be, with basic auth and the labels of the
 # platform.
 #
 # Usage: scripts/check-collector.sh [TOKEN-EXCHANGE]     default: target/debug/token-exchange
@@ -78,7 +78,18 @@ inside() {
             fi
         done
     done
-    ! grep -q refused "$folder/series"
+    # All the others are there, too: with their names, and a histogram with its buckets.
+    local all
+    all="$(curl -sf http://127.0.0.1:9990/metrics |
+        sed -nE 's/^# TYPE ([a-z_]+) (counter|gauge)$/\1/p; s/^# TYPE ([a-z_]+) histogram$/\1_bucket/p')"
+    for family in $all; do
+        eventually "$family arrives" grep -q "^$family{.*job=\"token-exchange\"" "$folder/series" || {
+            tail -n 20 "$folder/collector.log" >&2
+            exit 1
+        }
+    done
+    printf '%s families in all\n' "$(wc -w <<<"$all")"
+    ! grep -q '^refused: ' "$folder/series"
 }
 
 # eventually WHAT COMMAND...

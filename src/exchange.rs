@@ -19,7 +19,7 @@ use secrecy::SecretString;
 
 pub use self::autojoin::Autojoin;
 use self::door::Door;
-pub use self::door::{Busy, DoorFigures, Overload};
+pub use self::door::{Busy, Overload};
 pub use self::integration::Integration;
 pub use self::reason::{Decision, Reason};
 pub use self::report::{Asked, Claimed, Report, Stage, Subject};
@@ -229,10 +229,10 @@ impl Exchange {
         &*self.random
     }
 
-    /// How many exchanges are under way, and how many were refused for want of time or room.
+    /// How many exchanges are under way.
     #[must_use]
-    pub fn figures(&self) -> DoorFigures {
-        self.door.figures()
+    pub fn in_flight(&self) -> usize {
+        self.door.in_flight()
     }
 
     /// Trades one API key for one token. What happens on the way goes into the report.

@@ -363,6 +363,30 @@ pub enum UnavailableKind {
     Overloaded,
 }
 
+impl UnavailableKind {
+    pub const ALL: [Self; 6] = [
+        Self::Unreachable,
+        Self::TooSlow,
+        Self::Refused,
+        Self::Credentials,
+        Self::Failed,
+        Self::Overloaded,
+    ];
+
+    /// The kind in a word, for counting.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TooSlow => "too_slow",
+            Self::Refused => "refused",
+            Self::Credentials => "credentials",
+            Self::Failed => "failed",
+            Self::Overloaded => "overloaded",
+        }
+    }
+}
+
 /// Why a change was not made.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WriteError {

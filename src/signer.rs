@@ -112,6 +112,8 @@ pub struct SignerHealth {
     pub next_start: Option<u64>,
     /// Seconds until a key leaves the key set, if one will.
     pub next_retirement: Option<u64>,
+    /// Seconds until the key that signs comes to its `exp`, if it has one.
+    pub until_expiry: Option<u64>,
     /// For how many seconds the key that signs has been past its `exp`.
     pub past_expiry: u64,
 }
@@ -201,6 +203,7 @@ impl Signer {
             key_set_hash: String::from_utf8_lossy(&tag).trim_matches('"').to_owned(),
             next_start: ring.next_start(now).map(|start| start - now),
             next_retirement: ring.next_retirement(now).map(|retires| retires - now),
+            until_expiry: expires.map(|expires| expires.saturating_sub(now)),
             past_expiry: expires.map_or(0, |expires| now.saturating_sub(expires)),
         }
     }

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
 use crate::config::{LimitsConfig, OpenStore, Platform, ServeConfig, ServeFlags};
-use crate::environment::{System, WatchedClock};
+use crate::environment::{Clock as _, System, WatchedClock};
 use crate::exchange::Exchange;
 use crate::http::server::{self, Drain, Limits, ListenAddress, Listener, Schedule};
 use crate::http::{metrics, service, too_late};
@@ -75,6 +75,7 @@ impl Service {
             tracing::warn!(%error, "a crash would leave the signing keys in a core dump");
         }
         let figures = Metrics::new()?;
+        figures.watch_process(self.clock.moment())?;
         figures.watch_log(log.written.figures())?;
         figures.watch_clock(self.clock)?;
         figures.watch_signing_keys(Arc::clone(&self.signer))?;

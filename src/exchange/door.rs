@@ -48,18 +48,10 @@ pub struct Busy {
     pub number: u64,
 }
 
-/// How it stands at the door.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DoorFigures {
-    pub in_flight: usize,
-    /// How many were turned away since the start, in the order of [`Overload::ALL`].
-    pub refused: [(Overload, u64); 4],
-}
-
 pub(super) struct Door {
     max_in_flight: usize,
     in_flight: AtomicUsize,
-    refused: [AtomicU64; 4],
+    refused: AtomicU64,
 }
 
 /// One exchange, until it is dropped.
@@ -76,7 +68,7 @@ impl Door {
         Self {
             max_in_flight: in_flight,
             in_flight: AtomicUsize::new(0),
-            refused: [const { AtomicU64::new(0) }; 4],
+            refused: AtomicU64::new(0),
         }
     }
 
@@ -99,18 +91,14 @@ impl Door {
         }
     }
 
-    /// Counts an exchange that is turned away.
+    /// Turns an exchange away.
     pub(super) fn refuse(&self, why: Overload) -> Busy {
-        let number = self.refused[why as usize].fetch_add(1, Ordering::Relaxed);
+        let number = self.refused.fetch_add(1, Ordering::Relaxed);
         Busy { why, number }
     }
 
-    pub(super) fn figures(&self) -> DoorFigures {
-        let refused = |why: Overload| (why, self.refused[why as usize].load(Ordering::Relaxed));
-        DoorFigures {
-            in_flight: self.in_flight.load(Ordering::Relaxed),
-            refused: Overload::ALL.map(refused),
-        }
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
     }
 }
 
@@ -131,7 +119,7 @@ mod tests {
         assert!(first.is_ok() && second.is_ok());
         assert_eq!(door.has_room().map_err(|busy| busy.why), Err(Overload::InFlight));
         assert_eq!(door.enter().err().map(|busy| busy.number), Some(1));
-        assert_eq!(door.figures().in_flight, 2, "who is refused takes no place");
+        assert_eq!(door.in_flight(), 2, "who is refused takes no place");
         drop(first);
         assert!(door.has_room().is_ok());
         assert!(door.enter().is_ok());

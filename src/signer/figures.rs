@@ -73,5 +73,7 @@ pub struct SigningFigures {
     pub waiting: usize,
     /// Whether they form a standing queue.
     pub is_standing: bool,
+    /// Whether the last signature failed: the instance is not ready then.
+    pub is_failing: bool,
     pub signatures: Vec<SignatureTimes>,
 }

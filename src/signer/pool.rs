@@ -169,6 +169,7 @@ impl Pool {
         SigningFigures {
             waiting: self.shared.waiting.load(Ordering::Relaxed),
             is_standing: history.congestion.is_standing(),
+            is_failing: self.is_failing(),
             signatures: history.signatures.times(),
         }
     }

@@ -6,6 +6,7 @@ mod family;
 mod key_store;
 mod load;
 mod log;
+mod process;
 mod signing_keys;
 
 use std::sync::{Arc, OnceLock};
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use prometheus::{
-    DEFAULT_BUCKETS, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts,
-    Registry, TextEncoder,
+    DEFAULT_BUCKETS, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
 };
 
 use self::cache::KeyCache;
@@ -22,14 +23,16 @@ use self::clock::ClockJumps;
 use self::key_store::Datastore;
 use self::load::Load;
 use self::log::Log;
+use self::process::Process;
 use self::signing_keys::SigningKeys;
-use crate::environment::{System, WatchedClock};
+use crate::environment::{Moment, System, WatchedClock};
 use crate::exchange::{Exchange, Reason, TokenFamily};
 use crate::http::server::PortFigures;
 use crate::key_store::cached::Cached;
 use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
 use crate::telemetry::logs::LineFigures;
+use crate::version::{COMMIT, VERSION};
 
 /// Everything that is counted. Clones share the same figures.
 #[derive(Clone)]
@@ -71,7 +74,14 @@ impl Metrics {
             ),
             &["family", "reason"],
         )?;
+        let build = IntGauge::with_opts(
+            Opts::new("tokenexchange_build_info", "Always 1; the labels say which build this is.")
+                .const_label("version", VERSION)
+                .const_label("commit", COMMIT.unwrap_or("unknown")),
+        )?;
+        build.set(1);
         registry.register(Box::new(rejections.clone()))?;
+        registry.register(Box::new(build))?;
         Ok(Self { registry, rejections })
     }
 
@@ -154,6 +164,14 @@ impl Metrics {
     /// When they are on it already, which is a defect.
     pub fn watch_log(&self, lines: Arc<LineFigures>) -> prometheus::Result<()> {
         self.registry.register(Box::new(Log::of(lines)?))
+    }
+
+    /// This process, which has been there since `started`, on the page from now on.
+    ///
+    /// # Errors
+    /// When it is on it already, which is a defect.
+    pub fn watch_process(&self, started: Moment) -> prometheus::Result<()> {
+        self.registry.register(Box::new(Process::since(started)?))
     }
 
     /// The page in the text format of Prometheus, version 0.0.4.

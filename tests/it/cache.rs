@@ -10,4 +10,4 @@ mod in_place;
 mod model;
 mod outage;
 mod verdicts;
-mod world;
+pub mod world;

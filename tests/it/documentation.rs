@@ -1,31 +1,17 @@
-//! What the documents say is what the program does: flags, metrics, messages, limits, tests.
+//! What the documents say is what the program does: flags, messages, limits, tests. The table of
+//! metrics is held by `telemetry::table`.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
-use gcloud_sdk::google::datastore::v1::LookupResponse;
-use gcloud_sdk::prost_types::Timestamp;
-use serde_json::Value;
 use token_exchange::doctor::Code;
-use token_exchange::environment::{System, WatchedClock};
-use token_exchange::exchange::{Autojoin, Exchange, Integration, Reason};
+use token_exchange::exchange::Reason;
 use token_exchange::explain::{self, ADVICE, Advice};
 use token_exchange::key_store::UnavailableKind;
-use token_exchange::key_store::cached::{CacheLimits, Cached};
-use token_exchange::key_store::datastore::DatastoreStore;
-use token_exchange::key_store::sqlite::SqliteStore;
-use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::audit;
-use token_exchange::telemetry::metrics::Metrics;
 
-use crate::stores::engine::{connect, integration_id, key_id};
-use crate::stores::grpc::{StandIn, missing_of, reply};
-use crate::support::ask::Ask as _;
-use crate::support::golden;
 use crate::support::service::Launch;
 
 const README: &str = include_str!("../../README.md");
@@ -93,62 +79,6 @@ fn the_configuration_table_has_the_flags_of_serve_their_variables_and_their_defa
         let about = after.split(" --").next().unwrap();
         assert!(about.contains(&format!("[default: {default}]")), "{flag}: {about}");
     }
-}
-
-#[tokio::test]
-async fn the_metrics_table_has_every_metric_of_the_page_and_no_other() {
-    let metrics = Metrics::new().unwrap();
-    let autojoin = metrics.family::<Autojoin>().unwrap();
-    autojoin.record(StatusCode::OK, WITHIN);
-    autojoin.count_rejection(Reason::Unknown);
-    metrics.family::<Integration>().unwrap().record(StatusCode::OK, WITHIN);
-    metrics.watch_log(Arc::default()).unwrap();
-    metrics.watch_clock(Arc::new(WatchedClock::new(System))).unwrap();
-    let signer = Arc::new(signer_with_a_waiting_key());
-    metrics.watch_signing_keys(Arc::clone(&signer)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(&folder.path().join("keys.db")).unwrap());
-    let cache = Cached::new(store, CacheLimits::DEFAULT, Arc::new(System));
-    let cache = Arc::new(cache);
-    metrics.watch_cache(Arc::clone(&cache)).unwrap();
-    let exchange = Exchange::new(cache, Arc::clone(&signer), Arc::new(System), Arc::new(System));
-    metrics.watch_load(&exchange, signer, Arc::default()).unwrap();
-    metrics.watch_datastore(Arc::new(datastore_that_has_answered().await)).unwrap();
-    let page = metrics.page().unwrap();
-    let served: BTreeSet<(String, String)> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
-        .map(|(name, kind)| (name.to_owned(), kind.to_owned()))
-        .collect();
-    let told = rows(section(README, "## Metrics"))
-        .filter(|row| row[0].starts_with('`'))
-        .map(|row| (row[0].trim_matches('`').to_owned(), row[1].to_owned()))
-        .collect();
-    assert_eq!(served, told);
-}
-
-/// The skew of the clocks is there only when the store has told its time.
-async fn datastore_that_has_answered() -> DatastoreStore {
-    let server = StandIn::start(|_, call| {
-        let (missing, read_time) = (missing_of(call), Some(Timestamp::default()));
-        reply(&LookupResponse { missing, read_time, ..LookupResponse::default() })
-    })
-    .await;
-    let store = connect(&server.address(), "project");
-    store.look_up(&integration_id("acme"), &key_id("ki_first")).await.unwrap();
-    store
-}
-
-/// Some metrics are there only while another key is about to sign.
-fn signer_with_a_waiting_key() -> Signer {
-    let mut waiting: Value =
-        serde_json::from_str(&golden::text("keys/ec.jwk")).expect("a recorded key is JSON");
-    waiting["nbf"] = 4_102_444_800_u64.into();
-    let set = serde_json::json!({ "keys": [golden::signing_key(), waiting] });
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(&file, set.to_string()).unwrap();
-    let source = Arc::new(KeyFile::at(file.path()));
-    Signer::start(source, Duration::from_secs(30), Arc::new(System)).unwrap()
 }
 
 #[test]

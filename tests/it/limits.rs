@@ -4,6 +4,6 @@
 mod ending;
 mod flags;
 mod overload;
-mod ready;
-mod scene;
+pub mod ready;
+pub mod scene;
 mod slow;

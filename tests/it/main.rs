@@ -35,6 +35,7 @@ mod signing_keys;
 mod store_faults;
 mod stores;
 mod support;
+mod telemetry;
 mod timing;
 mod tokens;
 mod wycheproof;

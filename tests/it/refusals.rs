@@ -209,13 +209,13 @@ impl Clock for Times {
     }
 }
 
-fn terms(not_before: Option<&str>, expires_at: Option<&str>) -> Terms {
+pub fn terms(not_before: Option<&str>, expires_at: Option<&str>) -> Terms {
     let time = |text: &str| text.parse().unwrap();
     Terms { not_before: not_before.map(time), expires_at: expires_at.map(time), note: None }
 }
 
 /// A key of an integration of the same name.
-async fn integration_key(store: &dyn KeyAdmin, name: &str, terms: &Terms) -> SecretString {
+pub async fn integration_key(store: &dyn KeyAdmin, name: &str, terms: &Terms) -> SecretString {
     let id = IntegrationId::parse(name).unwrap();
     let key = IntegrationApiKey::generate(id.clone(), KeyId::parse(name).unwrap(), &System);
     let key = key.unwrap();
@@ -228,7 +228,7 @@ async fn integration_key(store: &dyn KeyAdmin, name: &str, terms: &Terms) -> Sec
 }
 
 /// A key of an organization of the same name.
-async fn organization_key(store: &dyn KeyAdmin, name: &str, terms: &Terms) -> SecretString {
+pub async fn organization_key(store: &dyn KeyAdmin, name: &str, terms: &Terms) -> SecretString {
     let organization = NewOrganization {
         name: OrganizationName::parse(name).unwrap(),
         email: String::new(),
@@ -247,12 +247,12 @@ async fn organization_key(store: &dyn KeyAdmin, name: &str, terms: &Terms) -> Se
     key.key.reveal().clone()
 }
 
-async fn row(store: &dyn KeyAdmin, name: &str) -> IntegrationKeyRow {
+pub async fn row(store: &dyn KeyAdmin, name: &str) -> IntegrationKeyRow {
     let (id, key) = (IntegrationId::parse(name).unwrap(), KeyId::parse(name).unwrap());
     store.read_integration_key(&id, &key).await.unwrap().unwrap()
 }
 
-async fn revoke(store: &dyn KeyAdmin, name: &str) {
+pub async fn revoke(store: &dyn KeyAdmin, name: &str) {
     let reason = Remark::parse("lost").unwrap();
     let planned = key_life::revoke_integration_key(&row(store, name).await, &reason, &on());
     store.commit(&planned.change).await.unwrap();

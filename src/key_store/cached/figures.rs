@@ -1,11 +1,32 @@
 //! What the cache counts. Read by whoever shows it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::{Reading, Source, Unavailable};
+use super::{Reading, Source, Unavailable, UnavailableKind};
+use crate::histogram::{Durations, Histogram};
+
+/// The upper bounds of a histogram's buckets: from a file on this machine to the deadline of a
+/// read, which is 4 s, and its grace.
+const BOUNDS: [Duration; 11] = [
+    Duration::from_millis(1),
+    Duration::from_micros(2500),
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(25),
+    Duration::from_millis(50),
+    Duration::from_millis(100),
+    Duration::from_millis(250),
+    Duration::from_millis(800),
+    Duration::from_secs(2),
+    Duration::from_millis(4100),
+];
+
+/// One for each kind of failure, and one for the answers.
+const OUTCOMES: usize = 1 + UnavailableKind::ALL.len();
 
 /// Counters since the start, and the reads under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Figures {
     store: AtomicU64,
     fresh: AtomicU64,
@@ -13,11 +34,25 @@ pub struct Figures {
     stale: AtomicU64,
     absence: AtomicU64,
     unavailable: AtomicU64,
-    reads: AtomicU64,
-    reads_ended: AtomicU64,
-    failed: AtomicU64,
+    reads_begun: AtomicU64,
+    reads: [Histogram; OUTCOMES],
     joined: AtomicU64,
-    crowded: AtomicU64,
+}
+
+impl Default for Figures {
+    fn default() -> Self {
+        Self {
+            store: AtomicU64::default(),
+            fresh: AtomicU64::default(),
+            refreshing: AtomicU64::default(),
+            stale: AtomicU64::default(),
+            absence: AtomicU64::default(),
+            unavailable: AtomicU64::default(),
+            reads_begun: AtomicU64::default(),
+            reads: std::array::from_fn(|_| Histogram::new(&BOUNDS)),
+            joined: AtomicU64::default(),
+        }
+    }
 }
 
 impl Figures {
@@ -35,36 +70,29 @@ impl Figures {
         ]
     }
 
-    /// Reads of the store that were begun.
+    /// Reads of the store that have ended: `answered`, or the kind of the failure, as
+    /// [`UnavailableKind::as_str`] says it; those without a place in time are `overloaded`.
     #[must_use]
-    pub fn reads(&self) -> u64 {
-        read(&self.reads)
-    }
-
-    /// Reads of the store that came to nothing.
-    #[must_use]
-    pub fn failed_reads(&self) -> u64 {
-        read(&self.failed)
+    pub fn reads(&self) -> [(&'static str, Durations); OUTCOMES] {
+        let outcome = |place: usize| match place.checked_sub(1) {
+            None => "answered",
+            Some(kind) => UnavailableKind::ALL[kind].as_str(),
+        };
+        std::array::from_fn(|place| (outcome(place), self.reads[place].durations()))
     }
 
     /// Reads of the store under way.
     #[must_use]
     pub fn reads_in_flight(&self) -> u64 {
         // The later one first: what ends in between must not make it negative.
-        let ended = read(&self.reads_ended);
-        read(&self.reads).saturating_sub(ended)
+        let ended = self.reads.iter().map(|of| of.durations().count).sum();
+        read(&self.reads_begun).saturating_sub(ended)
     }
 
     /// Callers that waited for the read of another.
     #[must_use]
     pub fn joined_reads(&self) -> u64 {
         read(&self.joined)
-    }
-
-    /// Reads that found no place in time; they are among the failed ones.
-    #[must_use]
-    pub fn crowded_reads(&self) -> u64 {
-        read(&self.crowded)
     }
 
     pub(super) fn count_answer<T>(&self, answer: &Result<Reading<T>, Unavailable>) {
@@ -80,22 +108,16 @@ impl Figures {
     }
 
     pub(super) fn count_begun(&self) {
-        count(&self.reads);
+        count(&self.reads_begun);
     }
 
-    pub(super) fn count_ended(&self, failed: bool) {
-        count(&self.reads_ended);
-        if failed {
-            count(&self.failed);
-        }
+    pub(super) fn count_ended<T>(&self, outcome: &Result<T, Unavailable>, took: Duration) {
+        let place = outcome.as_ref().map_or_else(|why| 1 + why.kind as usize, |_| 0);
+        self.reads[place].observe(took);
     }
 
     pub(super) fn count_joined(&self) {
         count(&self.joined);
-    }
-
-    pub(super) fn count_crowded(&self) {
-        count(&self.crowded);
     }
 }
 

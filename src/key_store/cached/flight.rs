@@ -33,6 +33,11 @@ impl<T: Clone> Flight<T> {
         (Self { begun_at, begun: Instant::now(), outcome }, announce)
     }
 
+    /// How long it has been under way.
+    pub(super) fn took(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
     /// When it has to be over.
     pub(super) fn deadline(&self) -> Instant {
         self.begun + READ_DEADLINE + GRACE

@@ -188,7 +188,6 @@ impl<T: Record> Shared<T> {
         question: impl Future<Output = Result<Reading<T>, Unavailable>> + Send,
     ) -> Result<(Answer<T>, Moment), Unavailable> {
         let Some(_place) = self.common.places.enter(side).await else {
-            self.common.figures.count_crowded();
             return Err(crowded());
         };
         let asked_at = self.common.clock.moment();
@@ -217,7 +216,7 @@ impl<T: Record> Shared<T> {
         if flights.get(name).is_some_and(|youngest| Arc::ptr_eq(youngest, flight)) {
             flights.remove(name);
         }
-        self.common.figures.count_ended(outcome.is_err());
+        self.common.figures.count_ended(&outcome, flight.took());
         outcome.map(|(answer, _)| answer)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::family::{Named, counter, counters, describe, gauge, gauges};
+use super::family::{Named, counter, counters, describe, gauge, gauges, histograms};
 use crate::key_store::cached::Cached;
 
 /// Reads the figures of a cache whenever the page is written.
@@ -18,30 +18,23 @@ const ANSWERS: Named =
     ("tokenexchange_cache_answers_total", "Questions for a key, by what their answers rest on.");
 const ENTRIES: Named =
     ("tokenexchange_cache_entries", "What is remembered: keys, and absences of them.");
-const READS: Named = ("tokenexchange_cache_reads_total", "Reads of the key store that were begun.");
-const FAILED: Named = (
-    "tokenexchange_cache_failed_reads_total",
-    "Reads of the key store that came to nothing, those without a place included.",
-);
-const CROWDED: Named = (
-    "tokenexchange_cache_crowded_reads_total",
-    "Reads of the key store that found no place in time.",
+const READS: Named = (
+    "tokenexchange_store_read_duration_seconds",
+    "Reads of the key store by what became of them, their retries included.",
 );
 const JOINED: Named = (
     "tokenexchange_cache_joined_reads_total",
     "Questions that waited for a read that another had begun.",
 );
 const IN_FLIGHT: Named =
-    ("tokenexchange_cache_reads_in_flight", "Reads of the key store under way.");
+    ("tokenexchange_store_reads_in_flight", "Reads of the key store under way.");
 
 impl KeyCache {
     pub(super) fn of(cache: Arc<Cached>) -> prometheus::Result<Self> {
         let descriptions = vec![
             describe(ANSWERS, &["source"])?,
             describe(ENTRIES, &["kind"])?,
-            describe(READS, &[])?,
-            describe(FAILED, &[])?,
-            describe(CROWDED, &[])?,
+            describe(READS, &["outcome"])?,
             describe(JOINED, &[])?,
             describe(IN_FLIGHT, &[])?,
         ];
@@ -60,9 +53,7 @@ impl Collector for KeyCache {
         vec![
             counters(ANSWERS, "source", figures.answers()),
             gauges(ENTRIES, "kind", kinds.map(|(kind, entries)| (kind, entries as u64))),
-            counter(READS, figures.reads()),
-            counter(FAILED, figures.failed_reads()),
-            counter(CROWDED, figures.crowded_reads()),
+            histograms(READS, "outcome", figures.reads()),
             counter(JOINED, figures.joined_reads()),
             gauge(IN_FLIGHT, figures.reads_in_flight()),
         ]

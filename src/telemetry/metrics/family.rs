@@ -18,6 +18,10 @@ pub(super) fn describe((name, help): Named, labels: &[&str]) -> prometheus::Resu
 }
 
 pub(super) fn counter(family: Named, value: u64) -> MetricFamily {
+    fractional_counter(family, as_float(value))
+}
+
+pub(super) fn fractional_counter(family: Named, value: f64) -> MetricFamily {
     of(family, MetricType::COUNTER, vec![counted(value)])
 }
 
@@ -27,7 +31,8 @@ pub(super) fn counters<'a>(
     label: &str,
     values: impl IntoIterator<Item = (&'a str, u64)>,
 ) -> MetricFamily {
-    let series = values.into_iter().map(|(is, value)| labelled(counted(value), label, is));
+    let series =
+        values.into_iter().map(|(is, value)| labelled(counted(as_float(value)), label, is));
     of(family, MetricType::COUNTER, series.collect())
 }
 
@@ -76,9 +81,9 @@ fn spread(durations: Durations) -> Metric {
     metric
 }
 
-fn counted(value: u64) -> Metric {
+fn counted(value: f64) -> Metric {
     let mut counter = Counter::default();
-    counter.set_value(as_float(value));
+    counter.set_value(value);
     let mut metric = Metric::default();
     metric.set_counter(counter);
     metric

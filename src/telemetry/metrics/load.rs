@@ -6,8 +6,8 @@ use std::sync::Arc;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 
-use super::family::{Named, counter, counters, describe, gauge, histograms};
-use crate::exchange::{DoorFigures, Exchange};
+use super::family::{Named, counter, describe, gauge, histograms};
+use crate::exchange::Exchange;
 use crate::http::server::PortFigures;
 use crate::signer::{Signer, SigningFigures};
 
@@ -24,13 +24,17 @@ const STANDING: Named = (
     "tokenexchange_signing_queue_standing",
     "1 while even the shortest wait for a signature is long, and newcomers are refused; 0 is right.",
 );
+const FAILING: Named = (
+    "tokenexchange_signing_failing",
+    "1 while signatures fail, and the instance is not ready; 0 is right.",
+);
 const WAITS: Named =
     ("tokenexchange_signing_wait_seconds", "How long signatures waited to be begun.");
 const TIMES: Named =
     ("tokenexchange_signing_duration_seconds", "How long a thread was busy with a signature.");
-const SHED: Named = (
-    "tokenexchange_shed_total",
-    "Requests that were refused with 503 because more was asked for than could be done in time.",
+const DRAINED: Named = (
+    "tokenexchange_drain_refusals_total",
+    "Requests that were refused with 503 because they were not ready at the end of the drain.",
 );
 const IN_FLIGHT: Named = ("tokenexchange_exchanges_in_flight", "Exchanges under way.");
 const OPEN: Named = ("tokenexchange_connections_open", "Open connections of the service.");
@@ -48,9 +52,10 @@ impl Load {
         let descriptions = vec![
             describe(WAITING, &[])?,
             describe(STANDING, &[])?,
+            describe(FAILING, &[])?,
             describe(WAITS, &["algorithm"])?,
             describe(TIMES, &["algorithm"])?,
-            describe(SHED, &["reason"])?,
+            describe(DRAINED, &[])?,
             describe(IN_FLIGHT, &[])?,
             describe(OPEN, &[])?,
             describe(EVICTED, &[])?,
@@ -65,19 +70,17 @@ impl Collector for Load {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let SigningFigures { waiting, is_standing, signatures } = self.signer.figures();
-        let DoorFigures { in_flight, refused } = self.exchange.figures();
+        let SigningFigures { waiting, is_standing, is_failing, signatures } = self.signer.figures();
         let waits = signatures.iter().map(|of| (of.algorithm, of.waits.clone()));
         let times = signatures.iter().map(|of| (of.algorithm, of.times.clone()));
-        let shed = refused.iter().map(|(why, count)| (why.reason().as_str(), *count));
-        let shed = shed.chain([("draining", self.port.too_late())]);
         vec![
             gauge(WAITING, waiting as u64),
             gauge(STANDING, u64::from(is_standing)),
+            gauge(FAILING, u64::from(is_failing)),
             histograms(WAITS, "algorithm", waits),
             histograms(TIMES, "algorithm", times),
-            counters(SHED, "reason", shed),
-            gauge(IN_FLIGHT, in_flight as u64),
+            counter(DRAINED, self.port.too_late()),
+            gauge(IN_FLIGHT, self.exchange.in_flight() as u64),
             gauge(OPEN, self.port.open()),
             counter(EVICTED, self.port.evicted()),
         ]

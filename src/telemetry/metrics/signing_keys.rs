@@ -30,6 +30,10 @@ const NEXT_RETIREMENT: Named = (
     "tokenexchange_signing_key_next_retirement_seconds",
     "Time until a key leaves the key set; absent while none will.",
 );
+const EXPIRY: Named = (
+    "tokenexchange_signing_key_expiry_seconds",
+    "Time until the key that signs comes to its exp, 0 from then on; absent without an exp.",
+);
 const PAST_EXPIRY: Named = (
     "tokenexchange_signing_key_past_expiry_seconds",
     "For how long the key that signs has been past its exp; 0 is right.",
@@ -42,6 +46,7 @@ impl SigningKeys {
             describe(INFO, &["hash"])?,
             describe(NEXT_START, &[])?,
             describe(NEXT_RETIREMENT, &[])?,
+            describe(EXPIRY, &[])?,
             describe(PAST_EXPIRY, &[])?,
         ];
         Ok(Self { signer, descriptions })
@@ -59,11 +64,13 @@ impl Collector for SigningKeys {
             key_set_hash,
             next_start,
             next_retirement,
+            until_expiry,
             past_expiry,
         } = self.signer.health();
         let mut families =
             vec![counter(FAILURES, reload_failures), gauge(PAST_EXPIRY, past_expiry)];
         families.push(gauges(INFO, "hash", [(key_set_hash.as_str(), 1)]));
+        families.extend(until_expiry.map(|seconds| gauge(EXPIRY, seconds)));
         families.extend(next_start.map(|seconds| gauge(NEXT_START, seconds)));
         families.extend(next_retirement.map(|seconds| gauge(NEXT_RETIREMENT, seconds)));
         families

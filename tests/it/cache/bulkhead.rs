@@ -47,6 +47,8 @@ async fn keys_that_are_remembered_are_served_at_once_while_the_store_crawls_for_
     assert_eq!(count(&|(rests, took)| *rests == refused && took.is_zero()), 5_000 - 1_024);
     let read = count(&|(rests, _)| *rests == Ok(Source::Store));
     assert!((64..=128).contains(&read), "{read}");
+    let crowded = world.reads_ended().iter().any(|(outcome, _)| *outcome == "overloaded");
+    assert!(crowded, "{:?}", world.reads_ended());
     let waited = TWO_SECONDS..=Duration::from_millis(4_100);
     let too_late = count(&|(rests, took)| rests.is_err() && waited.contains(took));
     assert_eq!(too_late, 1_024 - read);

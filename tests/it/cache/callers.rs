@@ -86,7 +86,12 @@ fn a_service_answers_all_callers_of_one_cold_key_by_one_read() {
             assert!(answer.starts_with("HTTP/1.1 200"), "{number}: {answer}");
         }
         let page = service.metrics_page();
-        assert!(page.contains("tokenexchange_cache_reads_total 1\n"), "{page}");
+        assert!(
+            page.contains(
+                r#"tokenexchange_store_read_duration_seconds_count{outcome="answered"} 1"#
+            ),
+            "{page}"
+        );
     }
 }
 

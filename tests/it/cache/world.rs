@@ -194,6 +194,13 @@ impl World {
         Self { store, clock, cache }
     }
 
+    /// The reads that have ended, by what became of them; what did not happen is left out.
+    pub fn reads_ended(&self) -> Vec<(&'static str, u64)> {
+        let reads = self.cache.figures().reads().into_iter();
+        let counted = reads.map(|(outcome, durations)| (outcome, durations.count));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+
     pub async fn reading(
         &self,
         name: &str,

@@ -24,13 +24,22 @@ pub fn go_datastore() -> Option<Program> {
 }
 
 pub fn python_verifier() -> Option<Program> {
+    python("python", "verify.py")
+}
+
+/// Prometheus' own parser of the metrics page.
+pub fn metrics_reader() -> Option<Program> {
+    python("metrics", "read.py")
+}
+
+fn python(folder: &str, program: &str) -> Option<Program> {
     let build = || {
-        let (sources, venv) = (sources("python"), built("python"));
+        let (sources, venv) = (sources(folder), built(folder));
         let requirements = format!("{sources}/requirements.txt");
         run("python3", ["-m", "venv", &venv])?;
         let pip = ["install", "--quiet", "--require-hashes", "-r", &requirements];
         run(&format!("{venv}/bin/pip"), pip)?;
-        Ok(vec![format!("{venv}/bin/python"), format!("{sources}/verify.py")])
+        Ok(vec![format!("{venv}/bin/python"), format!("{sources}/{program}")])
     };
     require("Python with venv", build()).map(|command| Program { command })
 }

@@ -91,8 +91,8 @@ fn while_signing_fails_it_is_tried_once_a_second_and_ready_again_without_any_exc
 
 /// A clock on which signing fails: it panics when a thread that signs looks at it.
 #[derive(Default)]
-struct Breakable {
-    is_broken: AtomicBool,
+pub struct Breakable {
+    pub is_broken: AtomicBool,
     failures: AtomicUsize,
 }
 

@@ -108,7 +108,7 @@ fn serve_under(family: &str, cases: Vec<(Fault, Outcome, Range<usize>)>) {
         scene.proxy.plan(|_| Fault::None);
         scene.proxy.cut();
         eventually("no read goes on", WITHIN, || {
-            (figure(&service, "tokenexchange_cache_reads_in_flight")? == 0.0).then_some(())
+            (figure(&service, "tokenexchange_store_reads_in_flight")? == 0.0).then_some(())
         });
     }
     let stale = figure(&service, "tokenexchange_cache_answers_total{source=\"stale\"}");

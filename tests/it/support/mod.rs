@@ -12,6 +12,7 @@ pub mod golden;
 pub mod google;
 pub mod http_client;
 pub mod load;
+pub mod metrics_page;
 pub mod operator;
 pub mod service;
 pub mod skip;

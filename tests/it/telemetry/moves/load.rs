@@ -1,0 +1,124 @@
+//! More than there is time or room for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use token_exchange::environment::System;
+
+use super::here::{Here, ONE_WAITS, Rules};
+use super::stage::{
+    AT_REST, FAMILIES, KEYS, Stage, WITHIN, answered, once, read, rejected, rejection, send,
+    signed, source, stage,
+};
+use super::{By, Row};
+use crate::cache::world::{Mood, TestStore};
+use crate::limits::scene::Scene;
+use crate::support::http_client::{Connection, Request};
+use crate::support::load::{Arrivals, generate};
+use crate::support::service::Service;
+
+pub fn rows() -> Vec<Row> {
+    let mut rows = vec![a_connection_that_makes_room()];
+    rows.extend(FAMILIES.map(too_many));
+    rows
+}
+
+/// They take all of the machine: for one after another.
+pub fn loud_rows() -> Vec<Row> {
+    vec![a_standing_queue(), a_wait_that_is_too_long()]
+}
+
+/// One exchange under way, which waits for its store, where there may be one.
+fn too_many(family: &'static str) -> Row {
+    Row::new(
+        format!("too_many, {family}"),
+        move || {
+            let store = Arc::new(TestStore::default());
+            store.is_now(Mood::Hangs);
+            let rules = Rules { max_in_flight: 1, ..Rules::default() };
+            let here = Here::serve(store, Arc::new(System), &rules);
+            let waits = here.wait_for_the_store();
+            let staged = here.stage(move |here| {
+                here.present(family, 503);
+                waits
+            });
+            Some(Stage { before: ONE_WAITS.to_vec(), ..staged })
+        },
+        [rejected(family, "too_many", 503)],
+    )
+}
+
+fn a_standing_queue() -> Row {
+    Row::new(
+        "shed",
+        || {
+            let scene = Scene::slow_to_sign(&[]);
+            Some(under_load(scene, Arrivals::ClosedLoop, 128, Duration::from_secs(2)))
+        },
+        [overload(By::Some, By::Perhaps)],
+    )
+}
+
+fn a_wait_that_is_too_long() -> Row {
+    Row::new(
+        "queue_wait",
+        || {
+            let scene = Scene::slow_to_sign(&["-max-queue-wait=100ms"]);
+            let burst = Arrivals::Poisson { rate: 4000.0, seed: 7 };
+            Some(under_load(scene, burst, 400, Duration::from_millis(100)))
+        },
+        [overload(By::Perhaps, By::Some)],
+    )
+}
+
+fn under_load(scene: Scene, arrivals: Arrivals, connections: usize, measure: Duration) -> Stage {
+    Stage {
+        metrics_address: scene.service.metrics_address().to_owned(),
+        before: AT_REST.to_vec(),
+        act: Box::new(move || {
+            let report = generate(&scene.plan(arrivals, connections, measure));
+            assert!(report.of(200).count > 0 && report.of(503).count > 0, "{report:?}");
+            Box::new(scene)
+        }),
+    }
+}
+
+/// One key for all: it is read once, and remembered.
+fn overload(shed: By, queue_wait: By) -> Vec<(String, By)> {
+    [
+        answered(By::Some, "integration", 200),
+        answered(By::Some, "integration", 503),
+        signed(By::Some),
+        vec![
+            (rejection("integration", "shed"), shed),
+            (rejection("integration", "queue_wait"), queue_wait),
+            (source("store"), By::Some),
+            (source("fresh"), By::Perhaps),
+            (read("answered"), By::Some),
+            ("tokenexchange_cache_joined_reads_total".to_owned(), By::Perhaps),
+            (r#"tokenexchange_cache_entries{kind="key"}"#.to_owned(), By::Exactly(1.0)),
+        ],
+    ]
+    .concat()
+}
+
+fn a_connection_that_makes_room() -> Row {
+    Row::new(
+        "a connection that makes room",
+        || {
+            let service = KEYS.serve(&["-max-connections=1"]);
+            let idle = Connection::open(service.address(), WITHIN).unwrap();
+            let act = |service: &Service| {
+                send(service, &Request::get("/health"), 200);
+                idle
+            };
+            let mut before = AT_REST.to_vec();
+            before[0] = ("tokenexchange_connections_open", 1.0);
+            Some(Stage { before, ..stage(service, act) })
+        },
+        [
+            once("tokenexchange_connections_evicted_total"),
+            vec![("tokenexchange_connections_open".to_owned(), By::Exactly(-1.0))],
+        ],
+    )
+}
