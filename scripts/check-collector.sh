@@ -2,7 +2,7 @@
 #
 # Runs the real collector with otel-collector/config.yaml beside the real service, and sees every
 # family of metrics arrive where Prometheus would be, with basic auth and the labels of the
-# platform.
+# platform; with tests/collector/traces.yaml beside it, it takes the service's traces, too.
 #
 # Usage: scripts/check-collector.sh [TOKEN-EXCHANGE]     default: target/debug/token-exchange
 #
@@ -51,12 +51,14 @@ inside() {
 
     local service
     service="$(realpath "$SERVICE")"
-    (cd "$folder" && exec "$service" dev) >"$folder/page" 2>"$folder/service.log" &
+    (cd "$folder" && exec env OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 "$service" dev) \
+        >"$folder/page" 2>"$folder/service.log" &
     "$BUILT/stand-in" 127.0.0.1:9091 127.0.0.1:8082 someone secret >"$folder/series" &
     env GCE_METADATA_HOST=127.0.0.1:8082 K_SERVICE=auth K_REVISION=auth-1 K_CONFIGURATION=auth \
         PROMETHEUS_ENDPOINT=http://127.0.0.1:9091/api/v1/write \
         PROMETHEUS_USER=someone PROMETHEUS_PASSWORD=secret \
-        "$BUILT/otelcol" --config otel-collector/config.yaml >"$folder/collector.log" 2>&1 &
+        "$BUILT/otelcol" --config otel-collector/config.yaml --config tests/collector/traces.yaml \
+        >"$folder/collector.log" 2>&1 &
 
     eventually 'the service serves' grep -q 'Stop with' "$folder/page"
     eventually 'the collector is healthy' curl -sf http://127.0.0.1:13133/
@@ -90,6 +92,16 @@ inside() {
     done
     printf '%s families in all\n' "$(wc -w <<<"$all")"
     ! grep -q '^refused: ' "$folder/series"
+
+    local span
+    for span in 'POST /v0/token/integration' 'POST /v0/token/autojoin' parse find attempt verify sign; do
+        eventually "the span $span arrives" grep -Eq "Name +: $span$" "$folder/collector.log" || {
+            tail -n 40 "$folder/collector.log" "$folder/service.log" >&2
+            exit 1
+        }
+    done
+    grep -q 'service.name: Str(token-exchange)' "$folder/collector.log"
+    printf 'the spans of both token families arrive\n'
 }
 
 # eventually WHAT COMMAND...

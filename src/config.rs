@@ -16,6 +16,7 @@ mod log;
 mod serve;
 mod signing_key;
 mod store;
+mod traces;
 pub mod when;
 
 pub use self::cache::CacheFlags;
@@ -32,6 +33,7 @@ pub use self::signing_key::{
     SigningKeyCommand,
 };
 pub use self::store::{KeyStoreChoice, OpenStore, StoreConfig, StoreFlags, StoreOpenError};
+pub use self::traces::TracesEnvironment;
 
 /// A setting, or a combination of settings, that cannot work. Says what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -61,14 +63,16 @@ pub struct Platform {
     pub project: Option<String>,
     /// `RUST_LOG`: which lines are logged, by module.
     pub log_filter: Option<String>,
+    /// `OTEL_…`: where traces go.
+    pub traces: TracesEnvironment,
 }
 
 impl Platform {
     /// Reads the environment of the process. A variable that is set but empty is not set.
     #[must_use]
     pub fn of_this_process() -> Self {
-        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let text = |name| variable(name).map(|value| value.to_string_lossy().into_owned());
+        let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let text = |name: &str| variable(name).map(|value| value.to_string_lossy().into_owned());
         Self {
             emulator_host: text("DATASTORE_EMULATOR_HOST"),
             credentials_file: variable("GOOGLE_APPLICATION_CREDENTIALS").map(Into::into),
@@ -77,6 +81,7 @@ impl Platform {
             service: text("K_SERVICE"),
             project: text("GOOGLE_CLOUD_PROJECT"),
             log_filter: text("RUST_LOG"),
+            traces: TracesEnvironment::read(text),
         }
     }
 }

@@ -283,8 +283,11 @@ impl Exchange {
         let asked = report.ask();
         let reading = F::find(&*self.store, key, recency).await;
         asked.find.end();
-        let Reading { answer, source } = reading.map_err(|why| self.no_reading(why))?;
-        asked.source = Some(source);
+        let Reading { answer, source, attempts } = reading.map_err(|why| {
+            asked.attempts = why.attempts.clone();
+            self.no_reading(why)
+        })?;
+        (asked.source, asked.attempts) = (Some(source), attempts);
         // Once: what is judged by this time is dated by it, however long the signature takes.
         let now = self.clock.moment();
         if now.since(asked_at) > MAX_ANSWER_AGE {
@@ -374,18 +377,12 @@ fn judge<F: TokenFamily>(
 
 /// What may have changed since must not be told to a caller as "invalid".
 fn too_old_to_refuse_by(kind: UnavailableKind) -> Unavailable {
-    Unavailable {
-        kind,
-        detail: "what is remembered of the key is too old to refuse it by".to_owned(),
-    }
+    Unavailable::new(kind, "what is remembered of the key is too old to refuse it by")
 }
 
 /// The machine was stopped on the way, or its clock was set: what was true then may not be now.
 fn outdated() -> Unavailable {
-    Unavailable {
-        kind: UnavailableKind::TooSlow,
-        detail: "the answer is too old to rest on".to_owned(),
-    }
+    Unavailable::new(UnavailableKind::TooSlow, "the answer is too old to rest on")
 }
 
 fn timestamp(seconds: UnixSeconds) -> Timestamp {

@@ -30,6 +30,7 @@ use crate::exchange::{Autojoin, Exchange, Integration, TokenFamily};
 use crate::signer::Signer;
 use crate::telemetry::audit::Audit;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 /// The service port: exchanges, the key set, and signs of life.
 ///
@@ -41,11 +42,17 @@ pub fn service(
     metrics: &Metrics,
     drain: &Drain,
     audit: &Audit,
+    traces: &Traces,
 ) -> prometheus::Result<Router> {
     let shed = ShedLog::default();
     let token_route = |metrics| {
-        let (shed, audit) = (shed.clone(), audit.clone());
-        Arc::new(TokenRoute { exchange: exchange.clone(), metrics, shed, audit })
+        Arc::new(TokenRoute {
+            exchange: exchange.clone(),
+            metrics,
+            shed: shed.clone(),
+            audit: audit.clone(),
+            traces: traces.clone(),
+        })
     };
     let is_ready = any(health::ready).with_state((Arc::clone(&signer), drain.clone()));
     let routes = Router::new()

@@ -6,6 +6,7 @@
 //! [`KeyAdmin`]. What the records say is in the rooms below, and so are the storage engines and the
 //! cache that the exchange has around one; nothing of those shows here.
 
+mod attempts;
 pub mod cached;
 mod change;
 pub mod datastore;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::attempts::{Attempt, AttemptOutcome, Attempts};
 pub use self::change::{Change, RecordName, Write};
 pub use self::facts::{Facts, Revocation, Validity, Verdict};
 pub use self::records::{
@@ -72,12 +74,13 @@ pub enum Recency {
 pub struct Reading<T> {
     pub answer: Answer<T>,
     pub source: Source,
+    pub attempts: Attempts,
 }
 
 impl<T> From<Answer<T>> for Reading<T> {
     /// What the store says now.
     fn from(answer: Answer<T>) -> Self {
-        Self { answer, source: Source::Store }
+        Self { answer, source: Source::Store, attempts: Attempts::default() }
     }
 }
 
@@ -344,6 +347,15 @@ pub struct Unavailable {
     pub kind: UnavailableKind,
     /// The backend's own code and words, free of secrets.
     pub detail: String,
+    pub attempts: Attempts,
+}
+
+impl Unavailable {
+    /// Without a word of what was asked.
+    #[must_use]
+    pub fn new(kind: UnavailableKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), attempts: Attempts::default() }
+    }
 }
 
 /// Kinds of not finding out, as the operator has to act on them.
@@ -373,7 +385,7 @@ impl UnavailableKind {
         Self::Overloaded,
     ];
 
-    /// The kind in a word, for counting.
+    /// The kind in a word, for counting: one of a few.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

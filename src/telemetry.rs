@@ -1,4 +1,4 @@
-//! What operators see of the service: logs, records of exchanges, metrics.
+//! What operators see of the service: logs, records of exchanges, metrics and traces.
 
 pub mod audit;
 mod lines;

@@ -18,6 +18,7 @@ use token_exchange::key_store::{
 use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::audit::Audit;
 use token_exchange::telemetry::metrics::Metrics;
+use token_exchange::telemetry::traces::Traces;
 
 /// The integration's key that the store holds; its organization's key is `known`.
 pub const KNOWN: &str = "mlabk.cii_acme.ki_1.secret";
@@ -80,5 +81,5 @@ pub fn router(store: Arc<Store>) -> Router {
     let signer = Arc::new(signer);
     let exchange = Exchange::new(store, signer.clone(), clock.clone(), clock);
     let drain = Drain::new(Schedule::PRODUCTION);
-    http::service(&exchange, signer, &Metrics::new().unwrap(), &drain, &Audit::default()).unwrap()
+    http::service(&exchange, signer, &Metrics::new().unwrap(), &drain, &Audit::default(), &Traces::off()).unwrap()
 }

@@ -17,6 +17,7 @@ use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
 use crate::telemetry::logs::{self, Log};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Exporter, TraceFigures, Traces};
 use crate::version::version;
 
 /// Files that are no connections of callers: the ports and the log, the runtime, the key file, the
@@ -41,6 +42,10 @@ pub(super) struct Service {
     limits: Limits,
     /// What is there to watch over, when the keys are in Datastore.
     datastore: Option<Arc<DatastoreStore>>,
+    traces: Traces,
+    trace_figures: Arc<TraceFigures>,
+    /// Of traces, when they are wanted.
+    exporter: Option<Exporter>,
 }
 
 impl Service {
@@ -65,7 +70,26 @@ impl Service {
             .at_most(max_in_flight)
             .allowing(config.clock_skew_allowance);
         let limits = Limits { connections: max_connections, ..Limits::PRODUCTION };
-        Ok(Self { clock, signer, store, exchange, limits, datastore })
+        let trace_figures = Arc::<TraceFigures>::default();
+        let (traces, exporter) = match config.traces.clone() {
+            Some(config) => {
+                let (random, figures) = (Arc::new(System), Arc::clone(&trace_figures));
+                let (traces, exporter) = Traces::start(config, random, figures)?;
+                (traces, Some(exporter))
+            }
+            None => (Traces::off(), None),
+        };
+        Ok(Self {
+            clock,
+            signer,
+            store,
+            exchange,
+            limits,
+            datastore,
+            traces,
+            trace_figures,
+            exporter,
+        })
     }
 
     /// Serves until SIGTERM or SIGINT, then drains.
@@ -77,6 +101,7 @@ impl Service {
         let figures = Metrics::new()?;
         figures.watch_process(self.clock.moment())?;
         figures.watch_log(log.written.figures())?;
+        figures.watch_traces(self.trace_figures)?;
         figures.watch_clock(self.clock)?;
         figures.watch_signing_keys(Arc::clone(&self.signer))?;
         figures.watch_cache(self.store)?;
@@ -87,7 +112,7 @@ impl Service {
         }
         let drain = Drain::new(Schedule::PRODUCTION);
         let signer = Arc::clone(&self.signer);
-        let routes = service(&self.exchange, signer, &figures, &drain, &log.audit)?;
+        let routes = service(&self.exchange, signer, &figures, &drain, &log.audit, &self.traces)?;
         let Signals { terminate, interrupt, hangup } = signals;
         tokio::spawn(drain_on_signal(drain.clone(), terminate, interrupt));
         if let Some(hangup) = hangup {
@@ -103,6 +128,9 @@ impl Service {
             server::serve(listeners.service, routes, self.limits, drain.clone(), too_late),
             server::serve(listeners.metrics, metrics(figures), Limits::METRICS, drain, too_late),
         )?;
+        if let Some(exporter) = self.exporter {
+            exporter.finish().await;
+        }
         tracing::info!("ended");
         Ok(())
     }

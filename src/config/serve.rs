@@ -17,6 +17,7 @@ use crate::http::server::ListenAddress;
 use crate::key_store::cached::CacheLimits;
 use crate::signer::KeyFile;
 use crate::telemetry::logs::LogConfig;
+use crate::telemetry::traces::TracesConfig;
 
 /// Shorter, and every request would read the file; longer, and little would be left of the twelve
 /// hours in which a new secret has to reach every instance.
@@ -63,6 +64,8 @@ pub struct ServeConfig {
     pub clock_skew_allowance: ClockSkewAllowance,
     pub store: StoreConfig,
     pub cache: CacheLimits,
+    /// `None` when none are wanted.
+    pub traces: Option<TracesConfig>,
 }
 
 impl ServeFlags {
@@ -97,6 +100,7 @@ impl ServeFlags {
             .map_err(|error| ConfigError::new(format!("-clock-skew-allowance: {error}")))?;
         let store = self.store.resolve(platform)?;
         let cache = self.cache.resolve(limits.max_in_flight)?;
+        let traces = platform.traces.resolve()?;
         Ok(ServeConfig {
             address,
             metrics_address,
@@ -106,6 +110,7 @@ impl ServeFlags {
             clock_skew_allowance,
             store,
             cache,
+            traces,
         })
     }
 

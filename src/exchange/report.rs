@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::api_key::{IntegrationId, KeyId, SecretHash};
 use crate::environment::UnixSeconds;
-use crate::key_store::Source;
+use crate::key_store::{Attempts, Source};
 use crate::signer::Signature;
 
 /// One exchange, as far as it came: what was not reached is `None`. It belongs to whoever asked
@@ -64,6 +64,8 @@ pub struct Asked {
     pub find: Stage,
     /// What the answer rests on; `None` when there was none.
     pub source: Option<Source>,
+    /// What was asked of the store for it.
+    pub attempts: Attempts,
     /// Deciding by it; `None` when there was nothing to decide by.
     pub verify: Option<Stage>,
 }
@@ -99,7 +101,12 @@ impl Report {
     /// The place for what becomes of the next question, which begins now.
     pub(super) fn ask(&mut self) -> &mut Asked {
         let place = if self.asked.is_none() { &mut self.asked } else { &mut self.asked_again };
-        place.insert(Asked { find: Stage::begin(), source: None, verify: None })
+        place.insert(Asked {
+            find: Stage::begin(),
+            source: None,
+            attempts: Attempts::default(),
+            verify: None,
+        })
     }
 }
 

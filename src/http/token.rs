@@ -21,7 +21,7 @@ use crate::exchange::{Busy, Exchange, Reason, Report, TokenFamily};
 use crate::signer::Token;
 use crate::telemetry::audit::{Audit, Cause, Record};
 use crate::telemetry::metrics::FamilyMetrics;
-use crate::telemetry::traces::TraceContext;
+use crate::telemetry::traces::{RequestTrace, Traces};
 
 /// What the handler of one family works with.
 pub(super) struct TokenRoute {
@@ -29,6 +29,7 @@ pub(super) struct TokenRoute {
     pub(super) metrics: FamilyMetrics,
     pub(super) shed: ShedLog,
     pub(super) audit: Audit,
+    pub(super) traces: Traces,
 }
 
 /// `POST /v0/token/…`: `{"api_key":"…"}` in, `{"token":"…"}` and a newline out.
@@ -46,7 +47,7 @@ pub(super) async fn exchange<F: TokenFamily>(
                 route: &route,
                 family: F::NAME,
                 request_id: id.clone(),
-                trace: TraceContext::of_headers(&head.headers),
+                trace: route.traces.enter(&head.headers),
                 version: head.version,
                 begun,
                 report: Report::default(),
@@ -80,7 +81,7 @@ struct UnderWay<'a> {
     route: &'a TokenRoute,
     family: &'static str,
     request_id: RequestId,
-    trace: Option<TraceContext>,
+    trace: Option<RequestTrace>,
     version: Version,
     begun: Instant,
     report: Report,
@@ -100,11 +101,14 @@ impl UnderWay<'_> {
         let busy = rejection.as_ref().and_then(Rejection::busy);
         let cause = rejection.and_then(Rejection::into_cause);
         let record = self.close(Some(response.status()), rejected, cause);
-        if let Err(unrecorded) = self.route.audit.keep(record).await {
+        if let Err(unrecorded) = self.route.audit.keep(Arc::clone(&record)).await {
             let rejection = Rejection::from(unrecorded);
             self.route.metrics.count_rejection(rejection.reason());
-            return rejection.response();
+            let response = rejection.response();
+            self.route.traces.record(&Arc::new(record.unrecorded(Some(response.status()))));
+            return response;
         }
+        self.route.traces.record(&record);
         match (busy, rejected) {
             (Some(busy), _) => self.route.turned_away(busy),
             (None, Some(reason)) => self.route.metrics.count_rejection(reason),
@@ -142,7 +146,8 @@ impl Drop for UnderWay<'_> {
         if !self.is_over {
             self.route.metrics.count_rejection(Reason::Abandoned);
             let record = self.close(None, Some(Reason::Abandoned), None);
-            self.route.audit.note(record);
+            self.route.audit.note(Arc::clone(&record));
+            self.route.traces.record(&record);
         }
     }
 }

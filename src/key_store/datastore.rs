@@ -40,6 +40,7 @@ use tokio::time::Instant;
 pub use self::figures::DatastoreHealth;
 use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey};
 use crate::environment::Clock;
+use crate::key_store::attempts::AttemptLog;
 use crate::key_store::{
     Answer, IntegrationKey, KeyStore, OrganizationKey, READ_ATTEMPT, READ_DEADLINE, Reading,
     Recency, Unavailable, UnavailableKind,
@@ -132,7 +133,7 @@ impl DatastoreStore {
     async fn lookup<const N: usize>(
         &self,
         keys: [Key; N],
-        patience: Patience,
+        patience: Patience<'_>,
         wording: Wording,
     ) -> Result<[Option<EntityResult>; N], Failure> {
         let found = self.lookup_all(keys.into(), patience, wording).await?;
@@ -144,7 +145,7 @@ impl DatastoreStore {
     async fn lookup_all(
         &self,
         keys: Vec<Key>,
-        patience: Patience,
+        patience: Patience<'_>,
         wording: Wording,
     ) -> Result<Vec<Option<EntityResult>>, Failure> {
         let mut answers: Vec<Option<Option<EntityResult>>> = vec![None; keys.len()];
@@ -162,8 +163,7 @@ impl DatastoreStore {
                 keys: open,
                 ..LookupRequest::default()
             };
-            let answer =
-                self.connection.ask(&request, patience.attempt, patience.deadline, wording).await?;
+            let answer = self.connection.ask(&request, patience, wording).await?;
             for result in answer.found {
                 let key = result.entity.as_ref().and_then(|entity| entity.key.as_ref());
                 if let Some(place) = place(key) {
@@ -194,7 +194,7 @@ impl DatastoreStore {
     async fn query_first(
         &self,
         mut query: Query,
-        patience: Patience,
+        patience: Patience<'_>,
         wording: Wording,
     ) -> Result<Option<Entity>, Failure> {
         for _ in 0..MAX_CONTINUATIONS {
@@ -218,7 +218,7 @@ impl DatastoreStore {
         &self,
         partition: PartitionId,
         query: Query,
-        patience: Patience,
+        patience: Patience<'_>,
         wording: Wording,
     ) -> Result<(QueryResultBatch, MoreResultsType), Failure> {
         let request = RunQueryRequest {
@@ -227,8 +227,7 @@ impl DatastoreStore {
             query_type: Some(QueryType::Query(query)),
             ..RunQueryRequest::default()
         };
-        let answer =
-            self.connection.ask(&request, patience.attempt, patience.deadline, wording).await?;
+        let answer = self.connection.ask(&request, patience, wording).await?;
         let Some(batch) = answer.batch else {
             let detail = "a query without a batch of results";
             return Err(Failure::unusable_answer(UnavailableKind::Failed, detail));
@@ -243,23 +242,28 @@ impl DatastoreStore {
     }
 }
 
-/// How long an answer is waited for.
+/// How long an answer is waited for, and where what it takes is noted.
 #[derive(Debug, Clone, Copy)]
-struct Patience {
+struct Patience<'a> {
     /// Each attempt.
     attempt: Duration,
     /// All of them.
     deadline: Instant,
+    noted_in: Option<&'a AttemptLog>,
 }
 
-impl Patience {
+impl<'a> Patience<'a> {
     /// With a question that somebody waits for.
     fn question() -> Self {
         Self::until(Instant::now() + READ_DEADLINE)
     }
 
     fn until(deadline: Instant) -> Self {
-        Self { attempt: READ_ATTEMPT, deadline }
+        Self { attempt: READ_ATTEMPT, deadline, noted_in: None }
+    }
+
+    fn noted_in(self, attempts: &'a AttemptLog) -> Self {
+        Self { noted_in: Some(attempts), ..self }
     }
 }
 
@@ -271,17 +275,10 @@ impl KeyStore for DatastoreStore {
         key_id: &KeyId,
         _: Recency,
     ) -> Result<Reading<IntegrationKey>, Unavailable> {
-        let (id, key_id) = (integration_id.as_str(), key_id.as_str());
-        let keys =
-            [self.keys.integration_key(id, key_id), self.keys.integration_key_facts(id, key_id)];
-        let [record, facts] = self.lookup(keys, Patience::question(), Wording::Kept).await?;
-        let answer = match record.and_then(|record| record.entity) {
-            Some(record) => {
-                entity::integration_key(record, &facts::of_result(facts, Of::IntegrationKey))?
-            }
-            None => Answer::Absent,
-        };
-        Ok(answer.into())
+        let log = AttemptLog::default();
+        let patience = Patience::question().noted_in(&log);
+        let answer = self.find_integration_key(integration_id, key_id, patience).await;
+        log.tell(answer)
     }
 
     async fn organization_key(
@@ -289,22 +286,51 @@ impl KeyStore for DatastoreStore {
         key: &OrganizationApiKey,
         _: Recency,
     ) -> Result<Reading<OrganizationKey>, Unavailable> {
+        let log = AttemptLog::default();
+        let patience = Patience::question().noted_in(&log);
+        let answer = Box::pin(self.find_organization_key(key, patience)).await;
+        log.tell(answer)
+    }
+}
+
+impl DatastoreStore {
+    async fn find_integration_key(
+        &self,
+        integration_id: &IntegrationId,
+        key_id: &KeyId,
+        patience: Patience<'_>,
+    ) -> Result<Answer<IntegrationKey>, Unavailable> {
+        let (id, key_id) = (integration_id.as_str(), key_id.as_str());
+        let keys =
+            [self.keys.integration_key(id, key_id), self.keys.integration_key_facts(id, key_id)];
+        let [record, facts] = self.lookup(keys, patience, Wording::Kept).await?;
+        match record.and_then(|record| record.entity) {
+            Some(record) => {
+                entity::integration_key(record, &facts::of_result(facts, Of::IntegrationKey))
+            }
+            None => Ok(Answer::Absent),
+        }
+    }
+
+    async fn find_organization_key(
+        &self,
+        key: &OrganizationApiKey,
+        patience: Patience<'_>,
+    ) -> Result<Answer<OrganizationKey>, Unavailable> {
         let query = key_is(key.reveal().expose_secret());
         let facts_key = self.keys.organization_key_facts(key.hash());
-        let patience = Patience::question();
         let (record, [facts]) = tokio::try_join!(
             self.query_first(query, patience, Wording::CodeOnly),
             self.lookup([facts_key], patience, Wording::Kept),
         )?;
         let validity = facts::of_result(facts, Of::OrganizationKey).validity()?;
-        let answer = match (record, validity) {
+        Ok(match (record, validity) {
             (Some(record), validity) => {
                 entity::organization_key(record, validity.unwrap_or_default())
             }
             (None, Some(validity)) => Answer::Gone(validity),
             (None, None) => Answer::Absent,
-        };
-        Ok(answer.into())
+        })
     }
 }
 

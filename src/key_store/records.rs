@@ -234,10 +234,10 @@ impl FactsState {
         match self {
             Self::None => Ok(None),
             Self::Readable(stored) => Ok(Some(stored.facts.validity())),
-            Self::Unreadable { defect, .. } => Err(Unavailable {
-                kind: UnavailableKind::Failed,
-                detail: format!("the facts of the key cannot be read: {defect}"),
-            }),
+            Self::Unreadable { defect, .. } => Err(Unavailable::new(
+                UnavailableKind::Failed,
+                format!("the facts of the key cannot be read: {defect}"),
+            )),
         }
     }
 

@@ -19,6 +19,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey, OrganizationName};
+use crate::key_store::attempts::AttemptLog;
 use crate::key_store::{
     Answer, Cursor, Holder, IntegrationKey, IntegrationKeyFactsRow, IntegrationKeyRow,
     IntegrationRow, KeyRecords, KeyStore, OrganizationKey, OrganizationKeyFactsRow,
@@ -87,6 +88,18 @@ impl SqliteStore {
         })
     }
 
+    /// One question of the exchange, which is not asked again.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> (AttemptLog, Result<T, Unavailable>) {
+        let log = AttemptLog::default();
+        let attempt = log.begin("select");
+        let found = self.read(question).await;
+        log.end(attempt, found.as_ref().err().map(|why| why.kind));
+        (log, found)
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -111,16 +124,17 @@ impl KeyStore for SqliteStore {
     ) -> Result<Reading<IntegrationKey>, Unavailable> {
         let (id, key) = (integration_id.clone(), key_id.clone());
         let found = self
-            .read(move |database| rows::read_integration_key(database, id.as_str(), key.as_str()))
-            .await?;
-        let Some(row) = found else { return Ok(Answer::Absent.into()) };
-        let key = IntegrationKey {
-            secret_hash: row.secret_hash(),
-            status: row.key_status(),
-            tier: row.tier,
-            validity: row.validity()?,
-        };
-        Ok(Answer::Found(key).into())
+            .ask(move |database| rows::read_integration_key(database, id.as_str(), key.as_str()));
+        let (log, found) = found.await;
+        log.tell(found.and_then(|row| {
+            let Some(row) = row else { return Ok(Answer::Absent) };
+            Ok(Answer::Found(IntegrationKey {
+                secret_hash: row.secret_hash(),
+                status: row.key_status(),
+                tier: row.tier,
+                validity: row.validity()?,
+            }))
+        }))
     }
 
     async fn organization_key(
@@ -129,23 +143,23 @@ impl KeyStore for SqliteStore {
         _: Recency,
     ) -> Result<Reading<OrganizationKey>, Unavailable> {
         let hash = key.hash();
-        let found = self.read(move |database| {
+        let found = self.ask(move |database| {
             Ok(match rows::read_organization_key(database, &hash, None)? {
                 Some(row) => (Some(row.organization), row.facts),
                 None => (None, rows::read_organization_key_facts(database, &hash)?),
             })
         });
-        let (holder, facts) = found.await?;
-        let validity = facts.validity()?;
-        let answer = match (holder, validity) {
-            (Some(name), validity) => Answer::Found(OrganizationKey {
-                holder: Holder::Organization(name.into()),
-                validity: validity.unwrap_or_default(),
-            }),
-            (None, Some(validity)) => Answer::Gone(validity),
-            (None, None) => Answer::Absent,
-        };
-        Ok(answer.into())
+        let (log, found) = found.await;
+        log.tell(found.and_then(|(holder, facts)| {
+            Ok(match (holder, facts.validity()?) {
+                (Some(name), validity) => Answer::Found(OrganizationKey {
+                    holder: Holder::Organization(name.into()),
+                    validity: validity.unwrap_or_default(),
+                }),
+                (None, Some(validity)) => Answer::Gone(validity),
+                (None, None) => Answer::Absent,
+            })
+        }))
     }
 }
 

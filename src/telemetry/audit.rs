@@ -17,7 +17,7 @@ use tracing::Level;
 
 use super::lines::{Deferred, Lines};
 use super::logs::{Form, LogFilter, Written};
-use super::traces::TraceContext;
+use super::traces::RequestTrace;
 use crate::exchange::{Decision, Reason, Report};
 use crate::http::RequestId;
 
@@ -62,8 +62,8 @@ pub struct Record {
     /// The kind of token that was asked for.
     pub family: &'static str,
     pub request_id: RequestId,
-    /// Where the caller says that it stands in a trace.
-    pub trace: Option<TraceContext>,
+    /// Where it stands in a trace, if it does.
+    pub trace: Option<RequestTrace>,
     /// Of HTTP.
     pub version: Version,
     /// When the head of the request had come.

@@ -8,6 +8,7 @@ mod load;
 mod log;
 mod process;
 mod signing_keys;
+mod traces;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use self::load::Load;
 use self::log::Log;
 use self::process::Process;
 use self::signing_keys::SigningKeys;
+use self::traces::TraceExports;
 use crate::environment::{Moment, System, WatchedClock};
 use crate::exchange::{Exchange, Reason, TokenFamily};
 use crate::http::server::PortFigures;
@@ -32,6 +34,7 @@ use crate::key_store::cached::Cached;
 use crate::key_store::datastore::DatastoreStore;
 use crate::signer::Signer;
 use crate::telemetry::logs::LineFigures;
+use crate::telemetry::traces::TraceFigures;
 use crate::version::{COMMIT, VERSION};
 
 /// Everything that is counted. Clones share the same figures.
@@ -148,6 +151,14 @@ impl Metrics {
     /// When it is on it already, which is a defect.
     pub fn watch_cache(&self, cache: Arc<Cached>) -> prometheus::Result<()> {
         self.registry.register(Box::new(KeyCache::of(cache)?))
+    }
+
+    /// What became of traces, on the page from now on.
+    ///
+    /// # Errors
+    /// When it is on it already, which is a defect.
+    pub fn watch_traces(&self, figures: Arc<TraceFigures>) -> prometheus::Result<()> {
+        self.registry.register(Box::new(TraceExports::of(figures)?))
     }
 
     /// The wall clock, on the page from now on.

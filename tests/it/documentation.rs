@@ -137,11 +137,24 @@ fn refusals_to_start_are_in_the_readme_word_for_word() {
             &[("DATASTORE_EMULATOR_HOST", "localhost:1")],
         ),
         refused(&with_key("-datastore-ca-file=/nothing.pem"), &[]),
+        refused(&with_key("-port=0"), &[("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317")]),
     ]);
 
     for line in lines {
         assert!(README.contains(&format!("`{line}`")), "not in the README: {line}");
     }
+}
+
+#[test]
+fn every_variable_that_is_read_of_opentelemetrys_is_in_the_readme_and_no_other() {
+    let source = fs::read_to_string("src/config/traces.rs").unwrap();
+    let code = source.split("#[cfg(test)]").next().unwrap();
+    let is_one = |name: &&str| name.starts_with("OTEL_");
+    let read: BTreeSet<&str> = between(code, "\"", "\"").filter(is_one).collect();
+    let told: BTreeSet<&str> =
+        between(section(README, "## Configuration"), "`", "`").filter(is_one).collect();
+    assert!(read.len() > 10, "the variables have moved: {read:?}");
+    assert_eq!(read, told);
 }
 
 #[test]

@@ -16,6 +16,7 @@ use token_exchange::key_store::{
 use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::audit::Audit;
 use token_exchange::telemetry::metrics::Metrics;
+use token_exchange::telemetry::traces::Traces;
 
 use crate::support::eventually::eventually;
 use crate::support::http_client::{Answer as HttpAnswer, Connection, Request};
@@ -177,10 +178,7 @@ impl BrokenStore {
     fn fail<T>(&self) -> Result<Reading<T>, Unavailable> {
         match self {
             Self::Panics => panic!("a defect"),
-            Self::IsAway => Err(Unavailable {
-                kind: UnavailableKind::Unreachable,
-                detail: "made up".to_owned(),
-            }),
+            Self::IsAway => Err(Unavailable::new(UnavailableKind::Unreachable, "made up")),
         }
     }
 }
@@ -218,7 +216,8 @@ fn serve(store: Arc<dyn KeyStore>) -> Ports {
     let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));
     let figures = Metrics::new().unwrap();
     let drain = Drain::new(Schedule::PRODUCTION);
-    let routes = service(&exchange, signer, &figures, &drain, &Audit::default()).unwrap();
+    let routes =
+        service(&exchange, signer, &figures, &drain, &Audit::default(), &Traces::off()).unwrap();
     let mut addresses = Vec::new();
     for router in [routes, metrics(figures)] {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();

@@ -38,4 +38,5 @@ mod support;
 mod telemetry;
 mod timing;
 mod tokens;
+mod traces;
 mod wycheproof;

@@ -6,15 +6,15 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::rules::Patience;
-use super::{Unavailable, UnavailableKind};
+use super::{Reading, Unavailable, UnavailableKind};
 use crate::environment::Moment;
-use crate::key_store::{Answer, READ_ATTEMPT, READ_DEADLINE};
+use crate::key_store::{AttemptOutcome, Attempts, READ_ATTEMPT, READ_DEADLINE};
 
 /// How much later than the store a read gives up: the store knows why there is no answer.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// What a read has come to.
-pub(super) type Outcome<T> = Result<Answer<T>, Unavailable>;
+pub(super) type Outcome<T> = Result<Reading<T>, Unavailable>;
 
 /// A read under way. Nobody owns it: whoever waits may leave.
 pub(super) struct Flight<T> {
@@ -49,36 +49,37 @@ impl<T: Clone> Flight<T> {
         let told = async {
             match outcome.wait_for(Option::is_some).await.as_deref() {
                 Ok(Some(outcome)) => outcome.clone(),
-                Ok(None) | Err(_) => Err(lost()),
+                Ok(None) | Err(_) => Err(self.lost()),
             }
         };
         match patience {
             Patience::Attempt => {
-                timeout_at(self.begun + READ_ATTEMPT, told).await.unwrap_or_else(|_| Err(overdue()))
+                let told = timeout_at(self.begun + READ_ATTEMPT, told).await;
+                told.unwrap_or_else(|_| Err(self.overdue(AttemptOutcome::Abandoned)))
             }
             Patience::Whole => told.await,
         }
     }
-}
 
-/// The read ended in a panic.
-pub(super) fn lost() -> Unavailable {
-    Unavailable {
-        kind: UnavailableKind::Failed,
-        detail: "the question ended without an answer".to_owned(),
+    /// The read ended in a panic.
+    pub(super) fn lost(&self) -> Unavailable {
+        let kind = UnavailableKind::Failed;
+        let attempts = self.untold(AttemptOutcome::Failed(kind));
+        Unavailable { attempts, ..Unavailable::new(kind, "the question ended without an answer") }
     }
-}
 
-pub(super) fn overdue() -> Unavailable {
-    Unavailable {
-        kind: UnavailableKind::TooSlow,
-        detail: "no answer within the deadline".to_owned(),
+    /// There is no answer, and so nobody who could tell what it took.
+    pub(super) fn overdue(&self, outcome: AttemptOutcome) -> Unavailable {
+        let attempts = self.untold(outcome);
+        let kind = UnavailableKind::TooSlow;
+        Unavailable { attempts, ..Unavailable::new(kind, "no answer within the deadline") }
+    }
+
+    fn untold(&self, outcome: AttemptOutcome) -> Attempts {
+        Attempts::untold(self.begun.into_std(), outcome)
     }
 }
 
 pub(super) fn crowded() -> Unavailable {
-    Unavailable {
-        kind: UnavailableKind::Overloaded,
-        detail: "too many reads wait for their turn".to_owned(),
-    }
+    Unavailable::new(UnavailableKind::Overloaded, "too many reads wait for their turn")
 }

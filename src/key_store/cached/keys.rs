@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::timeout_at;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::flight::{Flight, Outcome, crowded, lost, overdue};
+use super::flight::{Flight, Outcome, crowded};
 use super::memory::{Entry, Name, Record};
 use super::places::Side;
 use super::rules::{Patience, Remembered, Sight, Step};
-use super::{Common, Reading, Recency, Source, Unavailable};
+use super::{Common, Reading, Recency, Source, Unavailable, UnavailableKind};
 use crate::environment::Moment;
-use crate::key_store::Answer;
+use crate::key_store::{Answer, AttemptOutcome, Attempts};
 
 /// Answers, remembered or asked for.
 pub(super) struct Keys<T> {
@@ -33,6 +33,8 @@ type Flights<T> = HashMap<Name, Arc<Flight<T>>>;
 enum Course<T> {
     Over(Result<Reading<T>, Unavailable>),
     Waits(Arc<Flight<T>>, Patience),
+    /// For a read that was begun for somebody else.
+    Joins(Arc<Flight<T>>, Patience),
 }
 
 impl<T: Record> Keys<T> {
@@ -52,17 +54,10 @@ impl<T: Record> Keys<T> {
     {
         let reading = match self.course(name, recency, ask) {
             Course::Over(reading) => reading,
-            Course::Waits(flight, Patience::Attempt) => {
-                match flight.wait(Patience::Attempt).await {
-                    Ok(answer) => Ok(Reading::from(answer)),
-                    Err(why) => self.shared.in_spite_of(why, &name),
-                }
+            Course::Waits(flight, patience) => self.shared.wait(&flight, patience, &name).await,
+            Course::Joins(flight, patience) => {
+                joined(self.shared.wait(&flight, patience, &name).await)
             }
-            // Without a place the read goes on, for whoever comes again.
-            Course::Waits(flight, Patience::Whole) => match self.shared.common.places.wait() {
-                Some(_place) => flight.wait(Patience::Whole).await.map(Reading::from),
-                None => Err(crowded()),
-            },
         };
         self.shared.common.figures.count_answer(&reading);
         reading
@@ -75,7 +70,7 @@ impl<T: Record> Keys<T> {
         let shared = &self.shared;
         let now = shared.common.clock.moment();
         let served = |entry: Arc<Entry<T>>, source| {
-            Course::Over(Ok(Reading { answer: entry.answer.clone(), source }))
+            Course::Over(Ok(remembered(&entry, source, Attempts::default())))
         };
         // Most questions end here, without the lock.
         if let Step::Serve(entry, source @ (Source::Fresh | Source::Absence)) =
@@ -95,14 +90,14 @@ impl<T: Record> Keys<T> {
             }
             Step::Join(flight, patience) => {
                 shared.common.figures.count_joined();
-                Course::Waits(flight, patience)
+                Course::Joins(flight, patience)
             }
             Step::Begin(side, patience) => {
                 Course::Waits(self.begin(&mut flights, name, side, now, ask()), patience)
             }
             Step::Refuse(kind) => {
-                let detail = "a moment ago, and it is not asked again yet".to_owned();
-                Course::Over(Err(Unavailable { kind, detail }))
+                let detail = "a moment ago, and it is not asked again yet";
+                Course::Over(Err(Unavailable::new(kind, detail)))
             }
         }
     }
@@ -130,8 +125,8 @@ impl<T: Record> Keys<T> {
             let read = AbortOnDropHandle::new(read);
             let outcome = match timeout_at(own.deadline(), read).await {
                 Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err(lost()),
-                Err(_) => Err(overdue()),
+                Ok(Err(_)) => Err(own.lost()),
+                Err(_) => Err(own.overdue(AttemptOutcome::Failed(UnavailableKind::TooSlow))),
             };
             announce.send_replace(Some(shared.land(&name, &own, outcome)));
         });
@@ -167,6 +162,26 @@ impl<T: Record> Shared<T> {
         }
     }
 
+    /// What a read under way comes to, for one who waits for it.
+    async fn wait(
+        &self,
+        flight: &Flight<T>,
+        patience: Patience,
+        name: &Name,
+    ) -> Result<Reading<T>, Unavailable> {
+        match patience {
+            Patience::Attempt => {
+                let outcome = flight.wait(Patience::Attempt).await;
+                outcome.or_else(|why| self.in_spite_of(why, name))
+            }
+            // Without a place the read goes on, for whoever comes again.
+            Patience::Whole => match self.common.places.wait() {
+                Some(_place) => flight.wait(Patience::Whole).await,
+                None => Err(crowded()),
+            },
+        }
+    }
+
     /// What is remembered of a key, unless it is too old even for this.
     fn in_spite_of(&self, why: Unavailable, name: &Name) -> Result<Reading<T>, Unavailable> {
         let now = self.common.clock.moment();
@@ -175,7 +190,7 @@ impl<T: Record> Shared<T> {
                 if matches!(entry.answer, Answer::Found(_))
                     && self.common.rules.outlasts_a_failure(now.since(entry.asked_at)) =>
             {
-                Ok(Reading { answer: entry.answer.clone(), source: Source::Stale(why.kind) })
+                Ok(remembered(&entry, Source::Stale(why.kind), why.attempts))
             }
             _ => Err(why),
         }
@@ -186,12 +201,12 @@ impl<T: Record> Shared<T> {
         self: Arc<Self>,
         side: Side,
         question: impl Future<Output = Result<Reading<T>, Unavailable>> + Send,
-    ) -> Result<(Answer<T>, Moment), Unavailable> {
+    ) -> Result<(Reading<T>, Moment), Unavailable> {
         let Some(_place) = self.common.places.enter(side).await else {
             return Err(crowded());
         };
         let asked_at = self.common.clock.moment();
-        Ok((question.await?.answer, asked_at))
+        Ok((question.await?, asked_at))
     }
 
     /// Keeps what a read has come to, for those who come from now on.
@@ -199,7 +214,7 @@ impl<T: Record> Shared<T> {
         &self,
         name: &Name,
         flight: &Arc<Flight<T>>,
-        outcome: Result<(Answer<T>, Moment), Unavailable>,
+        outcome: Result<(Reading<T>, Moment), Unavailable>,
     ) -> Outcome<T> {
         let now = self.common.clock.moment();
         if let Err(why) = &outcome {
@@ -207,7 +222,9 @@ impl<T: Record> Shared<T> {
         }
         let mut flights = self.flights();
         match &outcome {
-            Ok((answer, asked_at)) => self.common.memory.remember(*name, answer.clone(), *asked_at),
+            Ok((reading, asked_at)) => {
+                self.common.memory.remember(*name, reading.answer.clone(), *asked_at);
+            }
             Err(why) => {
                 let memory = &self.common.memory;
                 memory.remember_failure::<T>(name, flight.begun_at, now, why.kind);
@@ -217,10 +234,22 @@ impl<T: Record> Shared<T> {
             flights.remove(name);
         }
         self.common.figures.count_ended(&outcome, flight.took());
-        outcome.map(|(answer, _)| answer)
+        outcome.map(|(reading, _)| reading)
     }
 
     fn flights(&self) -> MutexGuard<'_, Flights<T>> {
         self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn remembered<T: Clone>(entry: &Entry<T>, source: Source, attempts: Attempts) -> Reading<T> {
+    Reading { answer: entry.answer.clone(), source, attempts }
+}
+
+/// As one sees it who joined the read of another.
+fn joined<T>(outcome: Outcome<T>) -> Outcome<T> {
+    match outcome {
+        Ok(reading) => Ok(Reading { attempts: reading.attempts.joined(), ..reading }),
+        Err(why) => Err(Unavailable { attempts: why.attempts.joined(), ..why }),
     }
 }

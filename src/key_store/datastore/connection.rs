@@ -23,7 +23,7 @@ use super::failure::{Failure, Wording};
 use super::figures::{DatastoreHealth, Figures};
 use super::line::{Line, Lines};
 use super::retry::{Budget, pauses};
-use super::{ConfigError, DatastoreConfig, Place};
+use super::{ConfigError, DatastoreConfig, Patience, Place};
 use crate::environment::Clock;
 
 /// Connections that one attempt is handed to, until one takes it. Google's servers end theirs once
@@ -32,6 +32,8 @@ const MAX_LINES: usize = 3;
 
 /// One method of the Datastore API.
 pub(super) trait Method: Clone + Send + 'static {
+    /// As the API calls it.
+    const NAME: &'static str;
     type Answer: Send;
 
     fn send(
@@ -46,6 +48,7 @@ pub(super) trait Method: Clone + Send + 'static {
 macro_rules! methods {
     ($($request:ty => $answer:ty: $name:ident, $time:expr;)+) => {$(
         impl Method for $request {
+            const NAME: &'static str = stringify!($name);
             type Answer = $answer;
 
             async fn send(
@@ -114,14 +117,18 @@ impl Connection {
     pub(super) async fn ask<M: Method + Sync>(
         &self,
         request: &M,
-        attempt_limit: Duration,
-        deadline: Instant,
+        patience: Patience<'_>,
         wording: Wording,
     ) -> Result<M::Answer, Failure> {
+        let Patience { attempt: attempt_limit, deadline, noted_in } = patience;
         self.budget.deposit();
         let mut pauses = pauses().build();
         loop {
+            let note = noted_in.map(|log| (log, log.begin(M::NAME)));
             let attempt = self.call(request.clone(), attempt_limit, deadline, wording).await;
+            if let Some((log, begun)) = note {
+                log.end(begun, attempt.as_ref().err().map(|failure| failure.unavailable.kind));
+            }
             let Err(failure) = attempt else { return attempt };
             let left = deadline.saturating_duration_since(Instant::now());
             let pause = pauses.next().filter(|pause| *pause < left && self.may_help(&failure));

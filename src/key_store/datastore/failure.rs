@@ -57,15 +57,15 @@ impl Failure {
     }
 
     fn before_sending(kind: UnavailableKind, detail: String, cause: Cause) -> Self {
-        Self { unavailable: Unavailable { kind, detail: short(detail) }, code: None, cause }
+        Self { unavailable: Unavailable::new(kind, short(detail)), code: None, cause }
     }
 
     pub(super) fn overdue() -> Self {
         Self {
-            unavailable: Unavailable {
-                kind: UnavailableKind::TooSlow,
-                detail: "no answer within the deadline".to_owned(),
-            },
+            unavailable: Unavailable::new(
+                UnavailableKind::TooSlow,
+                "no answer within the deadline",
+            ),
             code: None,
             cause: Cause::Cut,
         }
@@ -73,11 +73,7 @@ impl Failure {
 
     /// An answer that says neither yes nor no.
     pub(super) fn unusable_answer(kind: UnavailableKind, detail: &str) -> Self {
-        Self {
-            unavailable: Unavailable { kind, detail: detail.to_owned() },
-            code: None,
-            cause: Cause::Answered,
-        }
+        Self { unavailable: Unavailable::new(kind, detail), code: None, cause: Cause::Answered }
     }
 
     pub(super) fn of(status: &Status, wording: Wording) -> Self {
@@ -111,7 +107,7 @@ impl Failure {
             _ => status.source().map_or_else(String::new, super::with_causes),
         };
         Self {
-            unavailable: Unavailable { kind, detail: short(detail) },
+            unavailable: Unavailable::new(kind, short(detail)),
             code: Some(status.code()),
             cause,
         }

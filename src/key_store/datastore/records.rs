@@ -215,8 +215,8 @@ impl DatastoreStore {
     }
 }
 
-fn patience() -> Patience {
-    Patience { attempt: PAGE_ATTEMPT, deadline: Instant::now() + PAGE_DEADLINE }
+fn patience() -> Patience<'static> {
+    Patience { attempt: PAGE_ATTEMPT, ..Patience::until(Instant::now() + PAGE_DEADLINE) }
 }
 
 fn all_of(kind: &str) -> Query {

@@ -68,10 +68,10 @@ impl Database {
     fn identity(&self) -> Result<Identity, Unavailable> {
         match fs::metadata(&self.path) {
             Ok(file) => Ok(Identity { device: file.dev(), inode: file.ino() }),
-            Err(error) => Err(Unavailable {
-                kind: UnavailableKind::Unreachable,
-                detail: format!("the database file: {error}"),
-            }),
+            Err(error) => Err(Unavailable::new(
+                UnavailableKind::Unreachable,
+                format!("the database file: {error}"),
+            )),
         }
     }
 
@@ -87,7 +87,7 @@ impl Database {
 pub(super) fn unavailable(error: &rusqlite::Error) -> Unavailable {
     let kind = if is_busy(error) { UnavailableKind::TooSlow } else { UnavailableKind::Failed };
     // The message names tables and columns; values are bound, and SQLite does not repeat them.
-    Unavailable { kind, detail: format!("SQLite: {error}") }
+    Unavailable::new(kind, format!("SQLite: {error}"))
 }
 
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {

@@ -116,14 +116,11 @@ fn next(queue: &Mutex<Receiver<Job>>) -> Option<Job> {
 }
 
 fn too_slow(detail: &str) -> Unavailable {
-    Unavailable { kind: UnavailableKind::TooSlow, detail: detail.to_owned() }
+    Unavailable::new(UnavailableKind::TooSlow, detail)
 }
 
 fn failed() -> Unavailable {
-    Unavailable {
-        kind: UnavailableKind::Failed,
-        detail: "the thread of the database has ended".to_owned(),
-    }
+    Unavailable::new(UnavailableKind::Failed, "the thread of the database has ended")
 }
 
 #[cfg(test)]

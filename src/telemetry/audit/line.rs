@@ -135,7 +135,7 @@ impl Serialize for Json<'_> {
         }
         line.serialize_entry("audit", &Members(record))?;
         line.serialize_entry("httpRequest", &HttpRequest(record))?;
-        if let Some(trace) = &record.trace {
+        if let Some(trace) = record.trace.map(|trace| trace.context) {
             let name = match &origin.project {
                 Some(project) => format!("projects/{project}/traces/{:032x}", trace.trace_id),
                 None => format!("{:032x}", trace.trace_id),

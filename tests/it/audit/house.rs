@@ -21,6 +21,7 @@ use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::audit::{Audit, AuditMode};
 use token_exchange::telemetry::logs::Written;
 use token_exchange::telemetry::metrics::Metrics;
+use token_exchange::telemetry::traces::Traces;
 
 use crate::support::eventually::eventually;
 use crate::support::http_client::{Answer as HttpAnswer, Request};
@@ -61,7 +62,7 @@ impl House {
         let store = Arc::new(Obedient { hanging: Arc::clone(&hanging) });
         let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));
         let drain = Drain::new(Schedule::PRODUCTION);
-        let router = service(&exchange, signer, &metrics, &drain, &audit).unwrap();
+        let router = service(&exchange, signer, &metrics, &drain, &audit, &Traces::off()).unwrap();
         let server = server::serve(listener, router, Limits::PRODUCTION, drain, too_late);
         let server = runtime.spawn(server);
         Self { server, address, metrics, hanging, log, _written: written, _runtime: runtime }
@@ -148,7 +149,7 @@ struct Obedient {
 
 impl Obedient {
     async fn say<T>(&self, fate: &str, record: T) -> Result<Answer<T>, Unavailable> {
-        let unavailable = |kind| Err(Unavailable { kind, detail: "as it was told".to_owned() });
+        let unavailable = |kind| Err(Unavailable::new(kind, "as it was told"));
         match fate {
             "unknown" => Ok(Answer::Absent),
             "unusable" => Ok(Answer::Unusable(UnusableRecord::UnknownProperty)),

@@ -19,6 +19,7 @@ use token_exchange::key_store::{
 use token_exchange::signer::{KeyFile, Signer, SigningLimits};
 use token_exchange::telemetry::audit::Audit;
 use token_exchange::telemetry::metrics::Metrics;
+use token_exchange::telemetry::traces::Traces;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -177,8 +178,15 @@ fn serve(cache: Arc<Cached>, connections: usize) -> String {
     let exchange = Exchange::new(cache, signer.clone(), Arc::new(System), Arc::new(System));
     let exchange = exchange.at_most(connections);
     let drain = Drain::new(Schedule::PRODUCTION);
-    let routes =
-        service(&exchange, signer, &Metrics::new().unwrap(), &drain, &Audit::default()).unwrap();
+    let routes = service(
+        &exchange,
+        signer,
+        &Metrics::new().unwrap(),
+        &drain,
+        &Audit::default(),
+        &Traces::off(),
+    )
+    .unwrap();
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     // Nor does it matter how long it takes to send so many heads.

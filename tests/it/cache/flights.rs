@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use token_exchange::key_store::cached::CacheLimits;
-use token_exchange::key_store::{Recency, Source, UnavailableKind};
+use token_exchange::key_store::{AttemptOutcome, Attempts, Recency, Source, UnavailableKind};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -189,4 +189,42 @@ async fn the_figures_begin_at_nothing_and_count_every_answer_by_what_it_rests_on
     ];
     assert_eq!(figures.answers(), counted);
     assert_eq!(world.reads_ended(), [("answered", 3), ("unreachable", 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_joined_a_read_is_told_so_and_memory_tells_of_none() {
+    let world = World::new();
+    world.store.holds("a", record("secret"));
+    world.store.takes(Duration::from_millis(700));
+    let ask = || async { world.reading("a", Recency::Remembered).await.unwrap() };
+    let (first, second) = tokio::join!(ask(), ask());
+    assert_eq!([first.attempts.is_joined(), second.attempts.is_joined()], [false, true]);
+    let third = ask().await;
+    assert_eq!((third.source, third.attempts), (Source::Fresh, Attempts::default()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_did_not_wait_for_the_end_of_a_read_is_told_how_long_it_waited() {
+    let world = World::new();
+    world.store.holds("a", record("secret"));
+    world.ask("a").await.unwrap();
+    world.pass(40_000).await;
+    world.store.is_now(Mood::Hangs);
+    let (first, second) = tokio::join!(
+        world.reading("a", Recency::Remembered),
+        world.reading("a", Recency::Remembered),
+    );
+    for (reading, joined) in [(first.unwrap(), false), (second.unwrap(), true)] {
+        assert_eq!(reading.source, Source::Stale(UnavailableKind::TooSlow));
+        assert_eq!(reading.attempts.is_joined(), joined);
+        let [attempt] = reading.attempts.as_slice() else { panic!("{reading:?}") };
+        assert_eq!(attempt.outcome, AttemptOutcome::Abandoned);
+        let waited = attempt.ended - attempt.begun;
+        assert!(waited >= Duration::from_millis(800), "{waited:?}");
+    }
+    // The read goes on until it has to be over, and says so then.
+    world.pass(600_000).await;
+    let why = world.reading("a", Recency::Remembered).await.unwrap_err();
+    let [attempt] = why.attempts.as_slice() else { panic!("{why:?}") };
+    assert_eq!(attempt.outcome, AttemptOutcome::Failed(UnavailableKind::TooSlow));
 }

@@ -105,7 +105,7 @@ impl TestStore {
         }
         match mood {
             Mood::Answers => Ok(answer.into()),
-            Mood::Fails(kind) => Err(Unavailable { kind, detail: "made up".to_owned() }),
+            Mood::Fails(kind) => Err(Unavailable::new(kind, "made up")),
             Mood::Hangs => pending().await,
             Mood::Panics => panic!("a defect"),
         }

@@ -13,6 +13,7 @@ use token_exchange::key_store::sqlite::SqliteStore;
 use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::audit::Audit;
 use token_exchange::telemetry::metrics::Metrics;
+use token_exchange::telemetry::traces::Traces;
 use tokio::runtime::Runtime;
 
 use super::scene::{Scene, WITHIN, get};
@@ -115,8 +116,15 @@ fn serve(runtime: &Runtime, store: &Path, clock: Arc<dyn Clock>) -> String {
     let store = Arc::new(SqliteStore::open(store).unwrap());
     let exchange = Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System));
     let drain = Drain::new(Schedule::PRODUCTION);
-    let routes =
-        service(&exchange, signer, &Metrics::new().unwrap(), &drain, &Audit::default()).unwrap();
+    let routes = service(
+        &exchange,
+        signer,
+        &Metrics::new().unwrap(),
+        &drain,
+        &Audit::default(),
+        &Traces::off(),
+    )
+    .unwrap();
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(server::serve(listener, routes, Limits::PRODUCTION, drain, too_late));

@@ -40,7 +40,7 @@ const BY_ITSELF: [&str; 4] = [
 ];
 
 /// What no row moves, and why.
-const NOT_MOVED: [(&str, &str); 7] = [
+const NOT_MOVED: [(&str, &str); 11] = [
     // `google::tokens` has the sources of access tokens, which are not there with an emulator.
     ("tokenexchange_datastore_credentials_built_total", ""),
     ("tokenexchange_datastore_failed_credentials_total", ""),
@@ -52,6 +52,11 @@ const NOT_MOVED: [(&str, &str); 7] = [
     ("tokenexchange_log_lines_dropped_total", ""),
     ("tokenexchange_log_lines_dropped_total", "log"),
     ("tokenexchange_log_lines_dropped_total", "audit"),
+    // `traces::collectors` has collectors of all kinds.
+    ("tokenexchange_traces_exported_total", ""),
+    ("tokenexchange_traces_dropped_total", ""),
+    ("tokenexchange_traces_dropped_total", "queue_full"),
+    ("tokenexchange_traces_dropped_total", "export_failed"),
 ];
 
 /// Reasons that no row gives: `audit::reasons` breaks off a body and crowds the store, and

@@ -29,6 +29,7 @@ pub async fn page() -> String {
     metrics.family::<Integration>().unwrap().record(StatusCode::UNAUTHORIZED, took);
     metrics.watch_process(System.moment()).unwrap();
     metrics.watch_log(Arc::<LineFigures>::default()).unwrap();
+    metrics.watch_traces(Arc::default()).unwrap();
     metrics.watch_clock(Arc::new(WatchedClock::new(System))).unwrap();
     let signer = Arc::new(signer_with_a_waiting_key());
     metrics.watch_signing_keys(Arc::clone(&signer)).unwrap();

@@ -1,5 +1,5 @@
 // Command otelcol is the OpenTelemetry Collector, with only the components that
-// otel-collector/config.yaml names, and the receiver of OTLP.
+// otel-collector/config.yaml names, the receiver of OTLP, and an exporter that prints.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/confmap/provider/envprovider"
 	"go.opentelemetry.io/collector/confmap/provider/fileprovider"
 	"go.opentelemetry.io/collector/exporter"
+	"go.opentelemetry.io/collector/exporter/debugexporter"
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/processor"
@@ -63,6 +64,7 @@ func factories() (otelcol.Factories, error) {
 	}
 	all.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
 		prometheusremotewriteexporter.NewFactory(),
+		debugexporter.NewFactory(),
 	)
 	return all, err
 }

@@ -12,6 +12,7 @@ use token_exchange::key_store::KeyStore;
 use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::audit::Audit;
 use token_exchange::telemetry::metrics::Metrics;
+use token_exchange::telemetry::traces::Traces;
 use tokio::runtime::Runtime;
 
 use super::stage::{AT_REST, KEYS, Stage, WITHIN};
@@ -54,8 +55,15 @@ impl Here {
             .at_most(rules.max_in_flight);
         let figures = Metrics::new().unwrap();
         let drain = Drain::new(rules.schedule);
-        let routes =
-            service(&exchange, Arc::clone(&signer), &figures, &drain, &Audit::default()).unwrap();
+        let routes = service(
+            &exchange,
+            Arc::clone(&signer),
+            &figures,
+            &drain,
+            &Audit::default(),
+            &Traces::off(),
+        )
+        .unwrap();
         let listen = || Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let (port, metrics_port) = (listen(), listen());
         let address = |of: &Listener| of.local_addr().unwrap().to_string();
