@@ -9,33 +9,28 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, dead_code, unused_imports)]
 
-#[path = "support/slow_store.rs"]
-mod slow_store;
+#[path = "support/pinned.rs"]
+mod pinned;
+#[path = "support/stand_in.rs"]
+mod stand_in;
 #[path = "../tests/it/support/mod.rs"]
 mod support;
 
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use self::slow_store::SlowStore;
-use self::support::load::{Arrivals, Plan, Probe, Report, Stats, generate};
+use self::pinned::{ON_SERVICE_CORE, drive, request};
+use self::stand_in::StandIn;
+use self::support::load::{Arrivals, Numbers, Plan, Probe, Report, Stats};
 use self::support::operator::Operator;
 use self::support::service::{Launch, Service};
 
-const SERVICE_CORE: &str = "taskset -cp 0 $$ > /dev/null";
-const GENERATOR_CORE: &str = "1";
 const WARM_UP: Duration = Duration::from_secs(5);
 /// More than ever wait at once for an answer.
 const CONNECTIONS: usize = 1500;
 const JWKS: &str = "/.well-known/jwks.json";
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().collect();
-    if let [_, word, plan] = &arguments[..]
-        && word == "generate"
-    {
-        let plan: Plan = serde_json::from_str(plan).unwrap();
-        println!("{}", serde_json::to_string(&generate(&plan)).unwrap());
+    if pinned::is_generator() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -45,24 +40,16 @@ fn main() {
     scene("All keys in SQLite", &service, &[request(&key)]);
     drop(service);
 
-    let store = SlowStore::start();
+    let store = StandIn::start();
     let service = launch().keys_in(&store.address(), "load").serve();
-    let slow = request(SlowStore::SLOW_KEY);
-    let mut requests = vec![request(SlowStore::FAST_KEY); 9];
+    let slow = request(StandIn::SLOW_KEY);
+    let mut requests = vec![request(StandIn::FAST_KEY); 9];
     requests.push(slow);
     scene("A tenth of the keys not in the cache, in a store that takes 2 s", &service, &requests);
 }
 
 fn launch() -> Launch {
-    Launch::token_exchange_after(SERVICE_CORE).recorded_signing_key().arg("-log-level=info")
-}
-
-fn request(key: &str) -> String {
-    let body = serde_json::json!({ "api_key": key }).to_string();
-    let length = body.len();
-    format!(
-        "POST /v0/token/integration HTTP/1.1\r\nHost: load\r\nContent-Length: {length}\r\n\r\n{body}"
-    )
+    pinned::service_after(ON_SERVICE_CORE).recorded_signing_key().arg("-log-level=info")
 }
 
 fn scene(name: &str, service: &Service, requests: &[String]) {
@@ -70,13 +57,15 @@ fn scene(name: &str, service: &Service, requests: &[String]) {
     let plan = Plan {
         address: service.address().to_owned(),
         requests: requests[..1].to_vec(),
+        numbers: Numbers::Counting,
         arrivals: Arrivals::ClosedLoop,
         connections: 64,
         warm_up: WARM_UP,
         measure: Duration::from_secs(seconds.unwrap_or(15)),
         probes: Vec::new(),
+        process: None,
     };
-    let at_capacity = in_another_process(&plan).of(200);
+    let at_capacity = drive(&plan).of(200);
     let capacity = at_capacity.a_second;
     println!("\n{name}\ncapacity: {capacity:.0} tokens a second, p99 {:.1} ms", at_capacity.p99);
     println!(
@@ -86,26 +75,14 @@ fn scene(name: &str, service: &Service, requests: &[String]) {
     for times in [2.0, 5.0, 10.0] {
         let probe = |path: &str| Probe { path: path.to_owned(), a_second: 50.0 };
         let plan = Plan {
-            requests: requests.iter().map(|one| SlowStore::in_round(one, times)).collect(),
+            requests: requests.iter().map(|one| StandIn::in_round(one, times)).collect(),
             arrivals: Arrivals::Poisson { rate: times * capacity, seed: 1 },
             connections: CONNECTIONS,
             probes: vec![probe(JWKS), probe("/health")],
             ..plan.clone()
         };
-        print_row(times, capacity, &in_another_process(&plan));
+        print_row(times, capacity, &drive(&plan));
     }
-}
-
-fn in_another_process(plan: &Plan) -> Report {
-    let generator = Command::new("taskset")
-        .args(["-c", GENERATOR_CORE])
-        .arg(std::env::current_exe().unwrap())
-        .arg("generate")
-        .arg(serde_json::to_string(plan).unwrap())
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("taskset runs");
-    serde_json::from_slice(&generator.stdout).expect("the generator reports")
 }
 
 fn print_row(times: f64, capacity: f64, report: &Report) {

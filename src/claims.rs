@@ -5,6 +5,7 @@
 mod skew;
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 pub use self::skew::{ClockSkewAllowance, InvalidAllowance};
@@ -43,14 +44,16 @@ impl Claims {
         jti: Uuid,
     ) -> Result<Self, NoClaims> {
         let mut jti_text = Uuid::encode_buffer();
-        let mut members = vec![
+        // In place, with room for those of the family.
+        let mut members: SmallVec<[Claim<'_>; 9]> = SmallVec::new();
+        members.extend([
             ("aud", ClaimValue::Text(F::NAME)),
             ("exp", ClaimValue::Time(now.saturating_add(F::LIFETIME_SECONDS))),
             ("iat", ClaimValue::Time(now)),
             ("iss", ClaimValue::Text(ISSUER)),
             ("jti", ClaimValue::Text(jti.hyphenated().encode_lower(&mut jti_text))),
             ("nbf", ClaimValue::Time(now.saturating_sub(allowance.seconds()))),
-        ];
+        ]);
         key.add_own_claims(&mut members)?;
         members.sort_unstable_by_key(|(name, _)| *name);
         Ok(Self { json: go_json::to_vec(&SortedMembers(&members))? })

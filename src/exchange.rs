@@ -78,7 +78,7 @@ pub trait TokenFamily: Send + Sync + Sized + 'static {
     fn own_claims<'a>(
         key: &'a Self::ApiKey,
         record: &'a Self::Record,
-        claims: &mut Vec<Claim<'a>>,
+        claims: &mut impl Extend<Claim<'a>>,
     ) -> Result<(), NoClaims>;
 }
 

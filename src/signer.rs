@@ -215,10 +215,14 @@ impl Signer {
 
 /// `None` when the key fails to sign.
 fn token(key: &SigningKey, claims: &Claims) -> Option<Token> {
-    let mut token = String::with_capacity(1024);
-    token.push_str(key.encoded_header());
+    // Just as long as it becomes: a longer one would be copied to be kept.
+    let encoded = |bytes| base64::encoded_len(bytes, false).unwrap_or(0);
+    let (header, claims) = (key.encoded_header(), claims.as_json());
+    let length = header.len() + encoded(claims.len()) + encoded(key.signature_bytes()) + 2;
+    let mut token = String::with_capacity(length);
+    token.push_str(header);
     token.push('.');
-    URL_SAFE_NO_PAD.encode_string(claims.as_json(), &mut token);
+    URL_SAFE_NO_PAD.encode_string(claims, &mut token);
     let signature = key.sign(token.as_bytes()).ok()?;
     token.push('.');
     URL_SAFE_NO_PAD.encode_string(&signature, &mut token);

@@ -52,11 +52,11 @@ impl TokenFamily for Autojoin {
     fn own_claims<'a>(
         _: &'a OrganizationApiKey,
         record: &'a OrganizationKey,
-        claims: &mut Vec<Claim<'a>>,
+        claims: &mut impl Extend<Claim<'a>>,
     ) -> Result<(), NoClaims> {
         match &record.holder {
             Holder::Organization(name) => {
-                claims.push(("org", ClaimValue::Text(name)));
+                claims.extend([("org", ClaimValue::Text(name))]);
                 Ok(())
             }
             Holder::Numbered => Err(NoClaims::NumberedOrganization),

@@ -58,7 +58,7 @@ impl TokenFamily for Integration {
     fn own_claims<'a>(
         key: &'a IntegrationApiKey,
         record: &'a IntegrationKey,
-        claims: &mut Vec<Claim<'a>>,
+        claims: &mut impl Extend<Claim<'a>>,
     ) -> Result<(), NoClaims> {
         claims.extend([
             ("int_id", ClaimValue::Text(key.integration_id().as_str())),

@@ -38,7 +38,7 @@ pub(super) fn verify<F: TokenFamily>(
 impl<F: TokenFamily> VerifiedKey<'_, F> {
     pub(crate) fn add_own_claims<'a>(
         &'a self,
-        claims: &mut Vec<Claim<'a>>,
+        claims: &mut impl Extend<Claim<'a>>,
     ) -> Result<(), NoClaims> {
         F::own_claims(self.key, &self.record, claims)
     }

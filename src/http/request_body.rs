@@ -48,9 +48,7 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
         return Err(BodyError::TooLarge);
     }
     let deadline = Instant::now() + BODY_TIMEOUT;
-    // Where the length is declared, it never grows: a growing copy would leave itself behind.
-    let capacity = declared.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(512);
-    let mut received = Zeroizing::new(Vec::with_capacity(capacity));
+    let mut received = Zeroizing::new(Vec::new());
     loop {
         let frame = match timeout_at(deadline, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
@@ -60,21 +58,26 @@ pub(super) async fn api_key(mut body: Body) -> Result<SecretString, BodyError> {
             Err(_) => return parse(&received).map_err(|_| BodyError::TooSlow),
         };
         let Ok(data) = frame.into_data() else { continue };
-        let is_first = received.is_empty();
         if received.len() + data.len() > MAX_BODY_BYTES {
             return Err(BodyError::TooLarge);
         }
-        received.extend_from_slice(&data);
-        // A client that declares more than it sends and waits: answered at once, as by Go. Only
-        // once, so that a body that drips in is not parsed again with every drop; and not where
-        // the length is not declared, since then the body may turn out to be too large.
-        if is_first
-            && declared.is_some()
-            && !body.is_end_stream()
-            && let Ok(key) = parse(&received)
-        {
-            return Ok(key);
+        if received.is_empty() {
+            if body.is_end_stream() {
+                return parse(&data);
+            }
+            // A client that declares more than it sends and waits: answered at once, as by Go. Only
+            // once, so that a body that drips in is not parsed again with every drop; and not where
+            // the length is not declared, since then the body may turn out to be too large.
+            if declared.is_some()
+                && let Ok(key) = parse(&data)
+            {
+                return Ok(key);
+            }
+            // Where the length is declared, it never grows: a growing copy would leave itself behind.
+            let bytes = declared.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(512);
+            received.reserve_exact(bytes);
         }
+        received.extend_from_slice(&data);
     }
 }
 
@@ -125,8 +128,8 @@ impl<'de> Visitor<'de> for RequestVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
         let mut key = None;
-        while let Some(name) = members.next_key_seed(Text)? {
-            if is_api_key(&name) {
+        while let Some(is_the_key) = members.next_key_seed(IsApiKey)? {
+            if is_the_key {
                 // Of several the last one counts; `null` leaves the earlier value.
                 key = members.next_value_seed(TextOrNull)?.or(key);
             } else {
@@ -144,6 +147,30 @@ fn is_api_key(name: &str) -> bool {
         other => other.to_ascii_lowercase(),
     };
     name.chars().map(folded).eq("api_key".chars())
+}
+
+/// The name of a member, of which only this is asked.
+struct IsApiKey;
+
+impl<'de> DeserializeSeed<'de> for IsApiKey {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        // As bytes, like the values. With a lone surrogate it is none.
+        deserializer.deserialize_bytes(self)
+    }
+}
+
+impl Visitor<'_> for IsApiKey {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<bool, E> {
+        Ok(std::str::from_utf8(bytes).is_ok_and(is_api_key))
+    }
 }
 
 /// A JSON string, each escaped lone surrogate in it replaced by one U+FFFD.

@@ -5,6 +5,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use crate::environment::Random;
 
@@ -16,14 +17,21 @@ const MAX_BYTES: usize = 128;
 /// 1 to 128 bytes of visible ASCII without quotes and backslash: what stands as it is in JSON, in a
 /// header, in a shell's quotes and in a query of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub struct RequestId(Chosen);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Chosen {
+    ByCaller(HeaderValue),
+    /// In place: every request has one.
+    Here([u8; Hyphenated::LENGTH]),
+}
 
 impl RequestId {
     /// The caller's, if there is one that will do. Of several it is not known who chose which.
     pub(super) fn given(headers: &HeaderMap) -> Option<Self> {
         let mut values = headers.get_all(X_REQUEST_ID).iter();
         let (Some(value), None) = (values.next(), values.next()) else { return None };
-        is_sane(value.as_bytes()).then(|| Self(value.clone()))
+        is_sane(value.as_bytes()).then(|| Self(Chosen::ByCaller(value.clone())))
     }
 
     /// One that nobody else has: a random UUID, or the one of all zeros where there is no
@@ -34,18 +42,28 @@ impl RequestId {
             Ok(()) => uuid::Builder::from_random_bytes(bytes).into_uuid(),
             Err(_) => Uuid::nil(),
         };
-        let mut text = Uuid::encode_buffer();
-        let text = id.hyphenated().encode_lower(&mut text);
-        Self(HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("unknown")))
+        let mut text = [0; Hyphenated::LENGTH];
+        id.hyphenated().encode_lower(&mut text);
+        Self(Chosen::Here(text))
     }
 
     #[must_use]
     pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
+        let text = match &self.0 {
+            Chosen::ByCaller(value) => value.as_bytes(),
+            Chosen::Here(text) => text,
+        };
+        // Both are ASCII.
+        str::from_utf8(text).unwrap_or_default()
     }
 
     pub(super) fn into_header(self) -> HeaderValue {
-        self.0
+        match self.0 {
+            Chosen::ByCaller(value) => value,
+            Chosen::Here(text) => {
+                HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("unknown"))
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode, Version};
@@ -163,7 +163,7 @@ async fn token<F: TokenFamily>(
 
 fn granted(token: &Token) -> Response {
     let body = [r#"{"token":""#, token.reveal().expose_secret(), "\"}\n"].concat();
-    let mut response = Response::new(Body::from(Bytes::from(body)));
+    let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // A token must not outlive its request in anybody's cache.

@@ -150,6 +150,15 @@ impl SigningKey {
         }
     }
 
+    /// How long its signatures are (RFC 7518, sections 3.3 to 3.5; RFC 8032, section 5.1.6).
+    pub(super) fn signature_bytes(&self) -> usize {
+        match (&self.pair, self.algorithm) {
+            (KeyPair::Rsa(pair, _), _) => pair.public_modulus_len(),
+            (_, Algorithm::Ec(curve)) => 2 * curve.field_bytes,
+            _ => 64,
+        }
+    }
+
     /// The key, if it passes the trial.
     pub(super) fn tried(self) -> Result<Self, InvalidJwk> {
         self.try_out().map(|()| self)

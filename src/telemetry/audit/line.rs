@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::Version;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
+use uuid::Uuid;
 
 use super::{Record, SCHEMA, TARGET};
 use crate::exchange::{Decision, Reason, Report, Subject};
@@ -28,67 +29,65 @@ pub(super) fn write(record: &Record, form: &Form, lines: &mut Vec<u8>) {
 }
 
 /// One thing that a record says.
-#[derive(Clone)]
 enum Value<'a> {
     Word(&'a str),
     /// Any text, as somebody else chose it.
     Name(&'a str),
-    Text(String),
+    Id(Uuid),
     Number(u64),
     Time(Duration),
 }
 
-type Member<'a> = (&'static str, Value<'a>);
-
-/// All that is known, in the order in which it is written.
-fn members(record: &Record) -> Vec<Member<'_>> {
+/// Tells all that is known, in the order in which it is written.
+fn tell<E>(
+    record: &Record,
+    mut member: impl FnMut(&'static str, Value<'_>) -> Result<(), E>,
+) -> Result<(), E> {
     let Report { subject, claimed, signature, .. } = &record.report;
-    let reason = record.rejected.map_or("granted", Reason::as_str);
-    let mut members = vec![
-        ("decision", Value::Word(record.decision().as_str())),
-        ("reason", Value::Word(reason)),
-        ("family", Value::Word(record.family)),
-        ("request_id", Value::Word(record.request_id.as_str())),
-    ];
+    member("decision", Value::Word(record.decision().as_str()))?;
+    member("reason", Value::Word(record.rejected.map_or("granted", Reason::as_str)))?;
+    member("family", Value::Word(record.family))?;
+    member("request_id", Value::Word(record.request_id.as_str()))?;
     if let Some(claimed) = claimed {
-        members.push(("jti", Value::Text(claimed.jti.hyphenated().to_string())));
+        member("jti", Value::Id(claimed.jti))?;
     }
     if let Some(signature) = signature {
-        members.push(("kid", Value::Name(&signature.kid)));
-        members.push(("algorithm", Value::Word(signature.algorithm)));
+        member("kid", Value::Name(&signature.kid))?;
+        member("algorithm", Value::Word(signature.algorithm))?;
     }
     if let Some(claimed) = claimed {
-        members.push(("issued_at", Value::Number(claimed.issued_at)));
-        members.push(("expires_at", Value::Number(claimed.expires_at)));
+        member("issued_at", Value::Number(claimed.issued_at))?;
+        member("expires_at", Value::Number(claimed.expires_at))?;
         let lifetime = claimed.expires_at.saturating_sub(claimed.issued_at);
-        members.push(("lifetime_seconds", Value::Number(lifetime)));
+        member("lifetime_seconds", Value::Number(lifetime))?;
     }
     match subject {
         Some(Subject::IntegrationKey { integration, key }) => {
-            members.push(("integration", Value::Name(integration.as_str())));
-            members.push(("key", Value::Name(key.as_str())));
+            member("integration", Value::Name(integration.as_str()))?;
+            member("key", Value::Name(key.as_str()))?;
         }
         Some(Subject::OrganizationKey { hash, organization }) => {
-            let organization = organization.as_deref().map(Value::Name);
-            members.extend(organization.map(|name| ("organization", name)));
-            members.push(("fingerprint", Value::Text(hash.fingerprint())));
+            if let Some(name) = organization {
+                member("organization", Value::Name(name))?;
+            }
+            member("fingerprint", Value::Word(&hash.fingerprint()))?;
         }
         None => {}
     }
     if let Some(source) = record.report.source() {
-        members.push(("source", Value::Word(source.name())));
+        member("source", Value::Word(source.name()))?;
     }
     if let Some(finding) = record.report.finding() {
-        members.push(("store_seconds", Value::Time(finding)));
+        member("store_seconds", Value::Time(finding))?;
     }
     if let Some(signature) = signature {
-        members.push(("signing_wait_seconds", Value::Time(signature.waited())));
-        members.push(("signing_seconds", Value::Time(signature.took())));
+        member("signing_wait_seconds", Value::Time(signature.waited()))?;
+        member("signing_seconds", Value::Time(signature.took()))?;
     }
     if let Some(cause) = &record.cause {
-        members.push(("detail", Value::Text(cause.to_string())));
+        member("detail", Value::Name(&cause.to_string()))?;
     }
-    members
+    Ok(())
 }
 
 fn message(record: &Record) -> &'static str {
@@ -158,9 +157,7 @@ impl Serialize for Members<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema", &SCHEMA)?;
-        for (name, value) in members(self.0) {
-            map.serialize_entry(name, &value)?;
-        }
+        tell(self.0, |name, value| map.serialize_entry(name, &value))?;
         map.end()
     }
 }
@@ -200,7 +197,9 @@ impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Word(text) | Self::Name(text) => serializer.serialize_str(text),
-            Self::Text(text) => serializer.serialize_str(text),
+            Self::Id(id) => {
+                serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+            }
             Self::Number(number) => serializer.serialize_u64(*number),
             Self::Time(time) => serializer.serialize_f64(in_seconds(*time)),
         }
@@ -215,9 +214,7 @@ fn in_seconds(time: Duration) -> f64 {
 fn text(record: &Record, is_coloured: bool, lines: &mut Vec<u8>) -> std::io::Result<()> {
     let at = record.ended_at;
     write!(lines, "{at:.6} {} {}", coloured(record.level(), is_coloured), message(record))?;
-    for (name, value) in members(record) {
-        write!(lines, " {name}={value}")?;
-    }
+    tell(record, |name, value| write!(lines, " {name}={value}"))?;
     if let Some(status) = record.status {
         write!(lines, " status={}", status.as_u16())?;
     }
@@ -230,7 +227,7 @@ impl fmt::Display for Value<'_> {
             Self::Word(word) => f.write_str(word),
             // It may hold any character, also those that a terminal obeys.
             Self::Name(name) => write!(f, "{name:?}"),
-            Self::Text(text) => write!(f, "{text:?}"),
+            Self::Id(id) => write!(f, "{id}"),
             Self::Number(number) => write!(f, "{number}"),
             Self::Time(time) => write!(f, "{}", in_seconds(*time)),
         }

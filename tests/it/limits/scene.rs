@@ -5,7 +5,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::support::http_client::{Answer, Request};
-use crate::support::load::{Arrivals, Plan, Probe};
+use crate::support::load::{Arrivals, Numbers, Plan, Probe};
 use crate::support::operator::Operator;
 use crate::support::service::{Launch, Service};
 
@@ -81,11 +81,13 @@ impl Scene {
         Plan {
             address: self.service.address().to_owned(),
             requests: vec![self.request()],
+            numbers: Numbers::Counting,
             arrivals,
             connections,
             warm_up: Duration::ZERO,
             measure,
             probes: PROBES.map(probe).into(),
+            process: None,
         }
     }
 }

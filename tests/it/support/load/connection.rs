@@ -57,9 +57,14 @@ impl Connection {
         let text = std::str::from_utf8(&self.read[..head]).map_err(io::Error::other)?;
         let status = text.get(9..12).and_then(|status| status.parse().ok());
         let status = status.ok_or_else(|| io::Error::other("no status"))?;
-        let length = text.split("\r\n").find_map(|line| line.strip_prefix("Content-Length: "));
-        let length: usize = length.and_then(|length| length.parse().ok()).unwrap_or(0);
-        let closes = text.contains("\r\nConnection: close");
+        let value = |name: &str| {
+            text.split("\r\n").find_map(|line| {
+                let (found, value) = line.split_once(": ")?;
+                found.eq_ignore_ascii_case(name).then_some(value)
+            })
+        };
+        let length: usize = value("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+        let closes = value("connection") == Some("close");
         while self.read.len() < head + length {
             read_more(&mut stream, &mut self.read).await?;
         }

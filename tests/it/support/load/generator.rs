@@ -10,7 +10,8 @@ use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::connection::Connection;
-use super::plan::{Arrivals, NUMBER, Plan, Probe, Schedule};
+use super::plan::{Arrivals, NUMBER, Numbers, Plan, Probe, Schedule};
+use super::process::time_on_cores;
 use super::stats::{Latencies, Report};
 
 /// What has no answer by then has none.
@@ -35,12 +36,23 @@ async fn carry_out(plan: &Plan) -> Report {
         let stream = Stream::start(plan, vec![request], arrivals, PROBE_CONNECTIONS, time);
         probes.push((path.clone(), stream));
     }
+    let busy = spawn_local(busy(plan.process, time));
     let by_status = load.end(plan.measure).await;
-    let mut report = Report { by_status, probes: BTreeMap::new() };
+    let busy = busy.await.unwrap();
+    let mut report = Report { by_status, probes: BTreeMap::new(), busy };
     for (path, stream) in probes {
         report.probes.insert(path, stream.end(plan.measure).await);
     }
     report
+}
+
+/// How many cores a process keeps busy, while it counts.
+async fn busy(process: Option<u32>, time: Times) -> f64 {
+    let Some(process) = process else { return 0.0 };
+    sleep_until(time.from).await;
+    let (begun, before) = (Instant::now(), time_on_cores(process));
+    sleep_until(time.until).await;
+    time_on_cores(process).saturating_sub(before).as_secs_f64() / begun.elapsed().as_secs_f64()
 }
 
 #[derive(Clone, Copy)]
@@ -59,6 +71,7 @@ struct Stream {
 
 struct Shared {
     requests: Vec<String>,
+    numbers: Numbers,
     next: RefCell<usize>,
     /// When each of those was to be sent that no connection has taken yet.
     due: RefCell<VecDeque<Instant>>,
@@ -76,6 +89,7 @@ impl Stream {
     ) -> Self {
         let shared = Rc::new(Shared {
             requests,
+            numbers: plan.numbers,
             next: RefCell::default(),
             due: RefCell::default(),
             is_due: Semaphore::new(0),
@@ -131,7 +145,8 @@ impl Shared {
             let request = {
                 let mut next = self.next.borrow_mut();
                 *next += 1;
-                self.requests[*next % self.requests.len()].replace(NUMBER, &format!("{next:08}"))
+                let number = self.numbers.at(*next as u64);
+                self.requests[*next % self.requests.len()].replace(NUMBER, &format!("{number:08}"))
             };
             let outcome = timeout(PATIENCE, connection.ask(&request)).await;
             if outcome.is_err() {

@@ -8,8 +8,10 @@
 mod connection;
 mod generator;
 mod plan;
+mod process;
 mod stats;
 
 pub use self::generator::generate;
-pub use self::plan::{Arrivals, Plan, Probe};
+pub use self::plan::{Arrivals, Numbers, Plan, Probe};
+
 pub use self::stats::{Report, Stats};

@@ -13,6 +13,7 @@ pub struct Plan {
     pub address: String,
     /// All of a request; each in turn. [`NUMBER`] in it becomes its number, of as many digits.
     pub requests: Vec<String>,
+    pub numbers: Numbers,
     pub arrivals: Arrivals,
     /// Kept alive, each with one request at a time.
     pub connections: usize,
@@ -22,6 +23,30 @@ pub struct Plan {
     pub measure: Duration,
     /// Asked beside, each on connections of its own.
     pub probes: Vec<Probe>,
+    /// Whose time on the cores is taken, while it counts.
+    pub process: Option<u32>,
+}
+
+/// The numbers of requests.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub enum Numbers {
+    /// From one.
+    #[default]
+    Counting,
+    /// All those below a power of ten, in an order without order, from the place that is told.
+    Scattered { below: u64, from: u64 },
+}
+
+impl Numbers {
+    /// The number of the request in this place.
+    pub(super) fn at(self, place: u64) -> u64 {
+        /// Shares no divisor with a power of ten, so that none comes twice before all have come.
+        const STRIDE: u64 = 618_033_989;
+        match self {
+            Self::Counting => place,
+            Self::Scattered { below, from } => (from + place) % below * STRIDE % below,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]

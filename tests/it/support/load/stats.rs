@@ -21,6 +21,8 @@ pub struct Report {
     pub by_status: BTreeMap<u16, Stats>,
     /// The probes by path and status.
     pub probes: BTreeMap<String, BTreeMap<u16, Stats>>,
+    /// How many cores the process kept busy that was to be watched.
+    pub busy: f64,
 }
 
 impl Report {
