@@ -1,5 +1,6 @@
 //! How many instructions an exchange takes from the body of its request to the claims of its token:
-//! `cargo bench --bench instructions`.
+//! `CARGO_PROFILE_BENCH_LTO=off CARGO_PROFILE_BENCH_CODEGEN_UNITS=16 cargo bench --bench
+//! instructions`, as `.ci/run` has it.
 //!
 //! Counted by callgrind, so that a neighbour on the machine changes nothing. All but the signature
 //! and the network: the router with its layers, the reading of the body, the key found in memory,
@@ -8,7 +9,7 @@
 //!
 //! It fails when the figure leaves its budget, upwards or downwards: a change says what it costs by
 //! changing [`BUDGET`] to the figure that is printed. It belongs to the compiler of
-//! `rust-version` and to the release profile; another one needs another figure.
+//! `rust-version` and to that profile; another one needs another figure.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, dead_code)]
 

@@ -86,6 +86,18 @@ pub fn search(log: impl BufRead, id: &str) -> io::Result<Findings> {
 }
 
 impl Findings {
+    /// Whether a later record says that this one's token never left: it was written too late, where
+    /// no token is given without its record.
+    #[must_use]
+    pub fn is_withdrawn(&self, record: &Record) -> bool {
+        let Audit { jti: Some(jti), decision, .. } = &record.audit else { return false };
+        decision == "granted"
+            && self
+                .records
+                .iter()
+                .any(|other| other.audit.reason == "audit" && other.audit.jti.as_ref() == Some(jti))
+    }
+
     fn take(&mut self, reading: Reading, id: &str) {
         match reading {
             Reading::Record(record) => {

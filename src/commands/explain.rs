@@ -136,9 +136,17 @@ fn hints(findings: &Findings) -> Vec<String> {
 }
 
 fn text(findings: &Findings, now: Timestamp) -> String {
-    let stories: Vec<_> = findings.records.iter().map(|record| story(record, now)).collect();
-    let stories = stories.join("\n");
-    match findings.records.len() {
+    let (withdrawn, standing): (Vec<_>, Vec<_>) =
+        findings.records.iter().partition(|record| findings.is_withdrawn(record));
+    let stories: Vec<_> = standing.iter().map(|record| story(record, now)).collect();
+    let mut stories = stories.join("\n");
+    if !withdrawn.is_empty() {
+        stories.push_str(
+            "\nAn earlier line says that a token was given. That line was written too late, and no \
+             token left.\n",
+        );
+    }
+    match standing.len() {
         1 => stories,
         count => {
             format!("{count} records of this request: the client tried again.\n\n{stories}")
@@ -253,6 +261,7 @@ fn json(findings: &Findings) -> Value {
             "expires_at": moment(audit.expires_at).map(|time| time.to_string()),
             "source": audit.source,
             "status": record.request.status,
+            "withdrawn": findings.is_withdrawn(record),
         })
     };
     json!({

@@ -206,10 +206,13 @@ impl TracesEnvironment {
 }
 
 fn endpoint_of(from: &str, text: &str) -> Result<Uri, ConfigError> {
+    // Of a URL with a password in it nothing is repeated.
+    let shown = if text.contains('@') { "a URL with credentials" } else { text };
     text.parse::<Uri>()
         .ok()
         .filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")))
-        .ok_or_else(|| refusal(from, text, "write http://host:port or https://host:port"))
+        .filter(|uri| matches!(uri.path(), "" | "/") && !text.contains('@'))
+        .ok_or_else(|| refusal(from, shown, "write http://host:port or https://host:port"))
 }
 
 /// `name=value,name=value`, percent-encoded where it has to be (W3C Baggage, section 3.2.1).
@@ -363,6 +366,17 @@ mod tests {
             let headers = [endpoint, ("OTEL_EXPORTER_OTLP_HEADERS", headers)];
             let refused = resolve(&headers).map(drop).unwrap_err();
             assert_eq!(refused, "OTEL_EXPORTER_OTLP_HEADERS: write name=value,name=value");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_with_a_path_or_a_password_is_refused_and_no_password_repeated() {
+        for endpoint in
+            ["http://localhost:4317/v1/traces", "http://me:hunter2@localhost:4317", "ftp://a@b:1"]
+        {
+            let refused = resolve(&[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]).unwrap_err();
+            assert!(refused.contains("http://host:port"), "{refused}");
+            assert!(!refused.contains("hunter2"), "{refused}");
         }
     }
 }

@@ -91,7 +91,10 @@ impl Record {
     #[must_use]
     pub fn unrecorded(&self, status: Option<StatusCode>) -> Self {
         let cause: Cause = Arc::new(Unrecorded);
-        Self { status, rejected: Some(Reason::Audit), cause: Some(cause), ..self.clone() }
+        // Its own end: whoever sorts the lines has it after the one that it takes back.
+        let (ended_at, latency) = (Timestamp::now(), self.begun.elapsed());
+        let rejected = Some(Reason::Audit);
+        Self { ended_at, latency, status, rejected, cause: Some(cause), ..self.clone() }
     }
 
     /// What the operator has to act on is loud; what callers do is not.

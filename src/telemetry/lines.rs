@@ -27,6 +27,10 @@ const RESERVED: usize = 256;
 /// one go.
 const BATCH: usize = 64 * 1024;
 
+/// How long the writer rests after a batch that nobody waits for. To wake it for each line would
+/// cost each exchange two switches of its core; the queue holds many times what comes meanwhile.
+const REST: Duration = Duration::from_millis(5);
+
 /// How long whoever must know that a line was written waits for it. A reader that is slower than
 /// this is none: its callers have ten seconds for everything.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
@@ -172,6 +176,7 @@ impl<W: Write> Writer<W> {
                 self.take(message, &mut marks);
                 next = if self.batch.len() < BATCH { self.messages.try_recv().ok() } else { None };
             }
+            let is_awaited = self.taken.iter().any(|line| line.awaited.is_some());
             let is_written = self.write();
             for reached in marks.drain(..) {
                 // The process may have ended its wait.
@@ -185,6 +190,9 @@ impl<W: Write> Writer<W> {
                     "log lines were dropped: they were not read fast enough, or could not be written"
                 );
                 told = dropped;
+            }
+            if !is_awaited {
+                std::thread::sleep(REST);
             }
         }
     }

@@ -5,8 +5,10 @@
 mod filter;
 
 use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -106,7 +108,13 @@ pub fn start(config: LogConfig) -> io::Result<Log> {
         LogFormat::Auto | LogFormat::Json => Form::Json(origin),
     };
     // The standard library's own handle takes a standard error that is closed for one that works.
-    let out = std::fs::File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    if audit == AuditMode::Required && leads_nowhere(&out) {
+        return Err(io::Error::other(
+            "-audit=required: standard error is closed, or leads to /dev/null, where no record \
+             stays; send it to where it is kept",
+        ));
+    }
     let (lines, written) = Lines::to(out, LAST_LINES_WITHIN)?;
     let audit = Audit::new(lines.clone(), form.clone(), filter.clone(), audit);
     // It would complain on standard error, which may be what is gone: that would be a panic.
@@ -124,6 +132,13 @@ pub fn start(config: LogConfig) -> io::Result<Log> {
         }
     }
     Ok(Log { audit, written })
+}
+
+/// Whether what is written there is lost. The standard library puts `/dev/null` in the place of a
+/// standard error that is closed.
+fn leads_nowhere(out: &File) -> bool {
+    let nowhere = std::fs::metadata("/dev/null").map(|file| file.rdev());
+    matches!((out.metadata(), nowhere), (Ok(out), Ok(nowhere)) if out.rdev() == nowhere)
 }
 
 /// A panic becomes an event like any other, with its place and without its message, which can hold

@@ -186,6 +186,23 @@ fn a_record_of_a_later_schema_is_named_and_not_guessed_at() {
 }
 
 #[test]
+fn a_token_that_was_taken_back_is_one_story_whatever_the_order_of_its_lines() {
+    let given = json!({ "schema": 1, "decision": "granted", "reason": "granted",
+        "request_id": "req", "jti": "a7f99545-493d-44f7-8b1f-fb0f1030cd68" });
+    let mut taken_back = given.clone();
+    taken_back["decision"] = "unavailable".into();
+    taken_back["reason"] = "audit".into();
+    let (given, taken_back) = (record(&given), record(&taken_back));
+    for log in [format!("{given}\n{taken_back}\n"), format!("{taken_back}\n{given}\n")] {
+        let finished = explain("req", &log);
+        assert_eq!(finished.status.code(), Some(0), "{}", finished.stderr);
+        let told = finished.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_says(&told, &["could not be written, so there is no token", "no token left"]);
+        assert!(!told.contains("tried again") && !told.contains("GRANTED"), "{told}");
+    }
+}
+
+#[test]
 fn a_token_or_a_key_in_the_place_of_an_id_is_not_repeated() {
     for (word, hint) in
         [("eyJhbGciOiJSUzI1NiJ9.e30.c2ln", "explain-token"), ("mlabk.cii_a.ki_b.s", "API key")]

@@ -67,8 +67,10 @@ fn a_flood_of_records_pushes_out_no_error() {
         page.contains("tokenexchange_signing_key_reload_failures_total 1").then_some(())
     });
     let words = "the signing keys stay as they were: the new file cannot be used";
-    let error = events(log).find(|event| event["message"] == words);
-    assert_eq!(error.map(|event| event["severity"].clone()), Some("ERROR".into()));
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(events(log).find(|event| event["message"] == words)));
+    let error = told.recv_timeout(WITHIN).expect("the error comes out").unwrap();
+    assert_eq!(error["severity"], "ERROR");
     assert!(service.terminate().success());
 }
 

@@ -37,7 +37,14 @@ impl LogFilter {
     /// # Errors
     /// When it is no filter.
     pub fn overruled_by(self, rust_log: &str) -> Result<Self, InvalidFilter> {
-        let said: Targets = rust_log.parse().map_err(|_| InvalidFilter(rust_log.to_owned()))?;
+        // Blanks and a comma too many mean nothing; the library would take them for names.
+        let words: Vec<_> =
+            rust_log.split(',').map(str::trim).filter(|word| !word.is_empty()).collect();
+        if words.is_empty() {
+            return Ok(self);
+        }
+        let said: Targets =
+            words.join(",").parse().map_err(|_| InvalidFilter(rust_log.to_owned()))?;
         let mut targets = self.0;
         if let Some(level) = said.default_level() {
             targets =
@@ -86,6 +93,9 @@ mod tests {
             ("error", vec![(ours, Level::ERROR), (library, Level::ERROR)], (ours, Level::WARN)),
             ("token_exchange::http=debug", vec![(ours, Level::DEBUG)], (audit, Level::DEBUG)),
             ("token_exchange::audit=off", vec![(ours, Level::INFO)], (audit, Level::ERROR)),
+            (" warn, ", vec![(ours, Level::WARN)], (ours, Level::INFO)),
+            (",", vec![(ours, Level::INFO)], (ours, Level::DEBUG)),
+            ("info, token_exchange::audit=off", vec![(ours, Level::INFO)], (audit, Level::ERROR)),
             // It only begins like the service.
             ("token_exchange_x=trace", vec![], ("token_exchange_x", Level::INFO)),
         ] {

@@ -107,6 +107,25 @@ fn a_filter_that_hides_records_contradicts_it() {
     }
 }
 
+#[test]
+fn a_log_that_leads_nowhere_contradicts_it() {
+    for script in ["exec \"$0\" \"$@\" 2>/dev/null", "exec \"$0\" \"$@\" 2>&-"] {
+        let folder = tempfile::tempdir().unwrap();
+        let finished = Launch::new("/bin/sh")
+            .current_dir(folder.path())
+            .arg("-c")
+            .arg(script)
+            .arg(env!("CARGO_BIN_EXE_token-exchange"))
+            .arg("dev")
+            .arg("-port=0")
+            .arg("-prometheusx.listen-address=127.0.0.1:0")
+            .arg("-audit=required")
+            .run(WITHIN);
+        assert_eq!(finished.status.code(), Some(1), "{script}");
+        assert_eq!(finished.stdout, "", "{script}");
+    }
+}
+
 /// `dev` with required records: it says on standard output where it is.
 struct Dev {
     child: Child,
