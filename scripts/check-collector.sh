@@ -91,7 +91,7 @@ inside() {
         }
     done
     printf '%s families in all\n' "$(wc -w <<<"$all")"
-    ! grep -q '^refused: ' "$folder/series"
+    if grep -q '^refused: ' "$folder/series"; then exit 1; fi
 
     local span
     for span in 'POST /v0/token/integration' 'POST /v0/token/autojoin' parse find attempt verify sign; do
