@@ -51,6 +51,36 @@ pub fn number_of_keys(table: &mut Table) {
     }
 }
 
+/// What it costs to tell of each exchange: one service keeps a record of each, which is read from a
+/// pipe, and traces one in a hundred; the other tells nothing.
+pub fn telling_of_it(table: &mut Table) {
+    let (keys, collector) = (Keys::on_sqlite(1), StandIn::start());
+    let traced = format!(
+        "export OTEL_EXPORTER_OTLP_ENDPOINT=http://{} OTEL_TRACES_SAMPLER=parentbased_traceidratio \
+         OTEL_TRACES_SAMPLER_ARG=0.01",
+        collector.address()
+    );
+    let silent = "export RUST_LOG=info,token_exchange::audit=off";
+    for (algorithm, goal) in [("RS256", Some("at least 0.95")), ("EdDSA", None)] {
+        let [mut told, mut untold] = [&*traced, silent].map(|environment| {
+            let command = format!("{ON_SERVICE_CORE}; {environment}");
+            keys.serve_after(&command, algorithm, &REMEMBERING)
+        });
+        told.warm_up();
+        untold.warm_up();
+        let ratio = |_| told.rate(window()).a_core_second() / untold.rate(window()).a_core_second();
+        let ratios: Vec<f64> = (0..rounds()).map(ratio).collect();
+        let measure = format!("{algorithm}: rate with records and traces / without");
+        table.row(&measure, goal, &ratios);
+        let page = told.service.metrics_page();
+        for lost in ["log_lines_dropped_total{kind=\"audit\"}", "traces_exported_total"] {
+            let name = format!("tokenexchange_{lost} ");
+            let value = page.lines().find_map(|line| line.strip_prefix(&*name)).unwrap();
+            table.row(&format!("{algorithm}: {lost}"), None, &[value.parse().unwrap()]);
+        }
+    }
+}
+
 /// How rarely the store is asked when each key is remembered for as long as by default.
 pub fn reads_of_the_store(table: &mut Table) {
     for (algorithm, number) in [("EdDSA", 1000), ("RS256", 50)] {
