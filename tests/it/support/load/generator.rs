@@ -1,10 +1,14 @@
-//! Carries out a plan, on one thread.
+//! Carries out a plan, on one thread, with one for each schedule beside it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::Duration;
 
+use rustix::thread::set_current_timer_slack;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -73,10 +77,16 @@ struct Shared {
     requests: Vec<String>,
     numbers: Numbers,
     next: RefCell<usize>,
-    /// When each of those was to be sent that no connection has taken yet.
-    due: RefCell<VecDeque<Instant>>,
-    is_due: Semaphore,
+    /// In an open loop.
+    arrived: Option<Arc<Arrived>>,
     latencies: RefCell<Latencies>,
+}
+
+/// Requests that are due.
+struct Arrived {
+    /// When each of those was to be sent that no connection has taken yet.
+    due: Mutex<VecDeque<Instant>>,
+    is_due: Semaphore,
 }
 
 impl Stream {
@@ -91,19 +101,13 @@ impl Stream {
             requests,
             numbers: plan.numbers,
             next: RefCell::default(),
-            due: RefCell::default(),
-            is_due: Semaphore::new(0),
+            arrived: Schedule::of(arrivals).map(|schedule| Arrived::by(schedule, time)),
             latencies: RefCell::default(),
         });
         let mut tasks = Vec::new();
-        let schedule = Schedule::of(arrivals);
-        let is_open = schedule.is_some();
         for _ in 0..connections {
             let connection = Connection::to(&plan.address);
-            tasks.push(spawn_local(Rc::clone(&shared).send_all(connection, is_open, time)));
-        }
-        if let Some(schedule) = schedule {
-            tasks.push(spawn_local(Rc::clone(&shared).arrive(schedule, time)));
+            tasks.push(spawn_local(Rc::clone(&shared).send_all(connection, time)));
         }
         Self { shared, tasks, time }
     }
@@ -116,32 +120,19 @@ impl Stream {
             }
         }
         // What nobody has taken until now had no answer.
-        for due in self.shared.due.take() {
-            self.shared.record(self.time, due, 0);
+        if let Some(arrived) = &self.shared.arrived {
+            for due in arrived.due.lock().unwrap().drain(..) {
+                self.shared.record(self.time, due, 0);
+            }
         }
         self.shared.latencies.take().into_stats(measured)
     }
 }
 
 impl Shared {
-    /// Makes requests due by the schedule.
-    async fn arrive(self: Rc<Self>, mut schedule: Schedule, time: Times) {
-        loop {
-            let due = time.start + schedule.next();
-            if due >= time.until {
-                break;
-            }
-            sleep_until(due).await;
-            self.due.borrow_mut().push_back(due);
-            self.is_due.add_permits(1);
-        }
-        // Those that wait now find nothing more.
-        self.is_due.close();
-    }
-
     /// What one connection sends.
-    async fn send_all(self: Rc<Self>, mut connection: Connection, is_open: bool, time: Times) {
-        while let Some(due) = self.take(is_open, time).await {
+    async fn send_all(self: Rc<Self>, mut connection: Connection, time: Times) {
+        while let Some(due) = self.take(time).await {
             let request = {
                 let mut next = self.next.borrow_mut();
                 *next += 1;
@@ -157,19 +148,49 @@ impl Shared {
     }
 
     /// When the next request was to be sent; `None` when there is none.
-    async fn take(&self, is_open: bool, time: Times) -> Option<Instant> {
-        if !is_open {
-            return Some(Instant::now()).filter(|now| *now < time.until);
+    async fn take(&self, time: Times) -> Option<Instant> {
+        match &self.arrived {
+            None => Some(Instant::now()).filter(|now| *now < time.until),
+            Some(arrived) => arrived.next().await,
         }
-        if let Ok(permit) = self.is_due.acquire().await {
-            permit.forget();
-        }
-        self.due.borrow_mut().pop_front()
     }
 
     fn record(&self, time: Times, due: Instant, status: u16) {
         if (time.from..time.until).contains(&due) {
             self.latencies.borrow_mut().record(status, due.elapsed());
         }
+    }
+}
+
+impl Arrived {
+    /// Requests fall due by the schedule. On a thread, because the runtime's timers know whole
+    /// milliseconds only: several signatures.
+    fn by(mut schedule: Schedule, time: Times) -> Arc<Self> {
+        let arrived = Arc::new(Self { due: Mutex::default(), is_due: Semaphore::new(0) });
+        let ours = Arc::clone(&arrived);
+        thread::spawn(move || {
+            // To the nanosecond, where the kernel may be late by 50 µs otherwise.
+            let _ = set_current_timer_slack(NonZeroU64::new(1));
+            loop {
+                let due = time.start + schedule.next();
+                if due >= time.until {
+                    break;
+                }
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                ours.due.lock().unwrap().push_back(due);
+                ours.is_due.add_permits(1);
+            }
+            // Those that wait now find nothing more.
+            ours.is_due.close();
+        });
+        arrived
+    }
+
+    /// When the next request was to be sent; `None` when there will be no more.
+    async fn next(&self) -> Option<Instant> {
+        if let Ok(permit) = self.is_due.acquire().await {
+            permit.forget();
+        }
+        self.due.lock().unwrap().pop_front()
     }
 }
