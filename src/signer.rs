@@ -8,7 +8,7 @@
 //! key_ring    the keys of an instance: its file, and what the file has lost; all states ahead
 //! reload      looks at the file again when a request needs to know
 //! key_file    the file itself, read and written
-//! pool        threads that sign, and their queue
+//! pool        threads that sign, and their queue; what is cheap is signed without
 //! congestion  whether those who wait form a standing queue
 //! readiness   whether an instance that fails to sign does so again
 //! figures     how the threads do
@@ -162,12 +162,17 @@ impl Signer {
         self.ring().load().at(self.clock.now()).jwk_set().clone()
     }
 
-    /// Signs on a thread of its own, with the key whose turn it is when the signature begins.
+    /// Signs with the key whose turn it is when the signature begins: here, where that is cheap,
+    /// and on a thread of its own otherwise.
     ///
     /// # Errors
     /// When the key cannot sign, the thread panics, or too much waits already.
     pub async fn sign(&self, claims: Claims) -> Result<(Token, Signature), SignError> {
         self.reload.be_fresh().await;
+        let key = Arc::clone(self.ring().load().at(self.clock.now()).signing_key());
+        if key.algorithm().is_cheap() {
+            return self.pool.sign_here(key, &claims);
+        }
         self.pool.sign(claims).await
     }
 
@@ -248,5 +253,33 @@ impl Token {
     #[must_use]
     pub fn reveal(&self) -> &SecretString {
         &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+    use crate::environment::System;
+
+    #[tokio::test]
+    async fn what_is_cheap_to_sign_needs_no_place_in_the_queue() {
+        let folder = tempfile::tempdir().unwrap();
+        for alg in Algorithm::NAMES.split(", ") {
+            let path = folder.path().join(alg);
+            let algorithm = Algorithm::from_name(alg).unwrap();
+            let jwk = generate::private_jwk(algorithm, generate::RsaSize::default(), None).unwrap();
+            std::fs::write(&path, jwk.expose_secret()).unwrap();
+            let no_places = SigningLimits { queue: 0, ..SigningLimits::default() };
+            let (source, interval) = (Arc::new(KeyFile::at(path)), Duration::from_secs(30));
+            let signer =
+                Signer::start_within(no_places, source, interval, Arc::new(System)).unwrap();
+            let outcome = signer.sign(Claims::for_tests()).await;
+            match alg {
+                "ES256" | "EdDSA" => assert_eq!(outcome.unwrap().1.algorithm, alg),
+                _ => assert_eq!(outcome.map(drop), Err(SignError::Busy), "{alg}"),
+            }
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Threads that sign, fed by a bounded queue: a signature holds a core, and the cores that carry
 //! the rest of the service must not be held.
 //!
-//! What nobody waits for any more is not signed, and neither is what has waited too long. Claims
-//! and keys are passed through; what they mean is not known here.
+//! What nobody waits for any more is not signed, and neither is what has waited too long. A cheap
+//! signature is made where it is asked for: to hand it over and be woken would cost as much as the
+//! signature. Claims and keys are passed through; what they mean is not known here.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, available_parallelism};
+use std::thread::{self, Builder, available_parallelism};
 use std::time::{Duration, Instant};
 
 use rustix::process::nice;
@@ -26,12 +27,12 @@ use super::{SignError, Signature, SigningKey, Token};
 use crate::claims::Claims;
 
 /// The most that a thread takes out of the queue in one go.
-const BATCH: usize = 8;
+const BATCH: usize = 16;
 
-/// How long a thread that has more to sign keeps what it has signed. Each handing over wakes the
-/// runtime, which takes the core from it: a twelfth of an exchange on one core, where several at a
-/// time share it.
-const HOLD: Duration = Duration::from_millis(1);
+/// What is signed may be held until the next is signed as well, for this part of the time that it
+/// has waited. Each handing over wakes the runtime, which takes the core from the thread: where
+/// many wait, several signatures share that; where few wait, nobody is held.
+const HOLD: u32 = 4;
 
 /// How much less a signature is worth than the rest of the service, in steps of `nice(2)`: where
 /// both want all of a core, a third of what the rest gets. Refusals and the key set come on time
@@ -108,6 +109,8 @@ type Signed = Result<(Token, Signature), SignError>;
 struct Done {
     reply: oneshot::Sender<Signed>,
     outcome: Signed,
+    /// Until when it may be held.
+    until: Instant,
 }
 
 impl Done {
@@ -151,13 +154,22 @@ impl Pool {
     ///
     /// # Errors
     /// When too many wait, when there is no signature in time, and when there is none at all.
-    pub(super) async fn sign(&self, claims: Claims) -> Result<(Token, Signature), SignError> {
+    pub(super) async fn sign(&self, claims: Claims) -> Signed {
         let (reply, signed) = oneshot::channel();
         self.shared.enqueue(Work::Sign(claims, reply))?;
         match timeout(self.shared.limits.max_wait, signed).await {
             Ok(outcome) => outcome.map_err(|_| SignError::Ended)?,
             Err(_) => Err(SignError::Busy),
         }
+    }
+
+    /// Signs on the thread that asks, with a key whose signatures are cheap.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn sign_here(&self, key: Arc<SigningKey>, claims: &Claims) -> Signed {
+        let now = Instant::now();
+        self.shared.sign(|| key, claims, now, now)
     }
 
     /// Makes a signature for nobody and verifies it, before whatever waits.
@@ -175,7 +187,7 @@ impl Pool {
 
     /// Whether the last signature failed.
     pub(super) fn is_failing(&self) -> bool {
-        self.shared.is_failing.load(Ordering::Relaxed)
+        self.shared.is_failing()
     }
 
     /// Whether a newcomer would wait too long, behind a queue that does not go away by itself.
@@ -235,15 +247,16 @@ impl Shared {
         let mut done = Vec::with_capacity(BATCH);
         while self.take(&mut jobs) {
             let mut now = Instant::now();
-            let mut held_since = now;
             for job in jobs.drain(..) {
-                now = self.turn(job, now, &mut done);
-                if now.saturating_duration_since(held_since) >= HOLD {
-                    held_since = now;
-                    done.drain(..).for_each(Done::send);
+                let begun = now;
+                now = self.turn(job, begun, &mut done);
+                // The next one may take as long.
+                let next = now + now.saturating_duration_since(begun);
+                if done.first().is_some_and(|first| first.until < next) {
+                    now = hand_over(&mut done);
                 }
             }
-            done.drain(..).for_each(Done::send);
+            hand_over(&mut done);
         }
     }
 
@@ -268,65 +281,75 @@ impl Shared {
         let waited = now.saturating_duration_since(job.since);
         self.waiting.fetch_sub(1, Ordering::Relaxed);
         self.history().congestion.turn(now.saturating_duration_since(self.started), waited);
-        let (algorithm, ended) = match job.work {
-            Work::Sign(_, reply) if reply.is_closed() => return now,
+        match job.work {
+            Work::Sign(_, reply) if reply.is_closed() => now,
             Work::Sign(_, reply) if waited >= self.limits.max_wait => {
                 let _ = reply.send(Err(SignError::Busy));
-                return now;
+                now
             }
             Work::Sign(claims, reply) => {
-                let (algorithm, outcome) = self.with_the_key(|key| {
-                    let token = super::token(key, &claims).ok_or(SignError::Key)?;
-                    Ok((token, key.shared_kid(), key.algorithm().name()))
-                });
+                let outcome = self.sign(&self.key, &claims, job.since, now);
                 // The end of this job is the beginning of the next: what interrupts a thread counts
                 // too.
-                let ended = Instant::now();
-                let outcome = outcome.map(|(token, kid, algorithm)| {
-                    (token, Signature { kid, algorithm, queued: job.since, begun: now, ended })
-                });
-                done.push(Done { reply, outcome });
-                (algorithm, ended)
+                let ended = outcome.as_ref().map_or_else(|_| Instant::now(), |(_, by)| by.ended);
+                self.history().congestion.signed(ended.saturating_duration_since(now));
+                done.push(Done { reply, outcome, until: ended + waited / HOLD });
+                ended
             }
             Work::Try(reply) => {
-                let tried = self.with_the_key(|key| key.try_out().map_err(|_| SignError::Key)).1;
+                let tried =
+                    self.with_the_key(&self.key, |key| key.try_out().map_err(|_| SignError::Key));
                 let _ = reply.send(tried);
-                return Instant::now();
+                Instant::now()
             }
-        };
-        let took = ended.saturating_duration_since(now);
-        let mut history = self.history();
-        history.congestion.signed(took);
-        if let Some(algorithm) = algorithm {
-            let signatures = history.signatures.of(algorithm);
-            signatures.waits.observe(waited);
-            signatures.times.observe(took);
         }
-        ended
     }
 
-    /// A panic ends what it happened in, and not the thread. The algorithm is that of the key, if
-    /// there was one.
+    /// Makes one signature, which has waited since `queued`.
+    fn sign(
+        &self,
+        key: impl FnOnce() -> Arc<SigningKey>,
+        claims: &Claims,
+        queued: Instant,
+        begun: Instant,
+    ) -> Signed {
+        let (token, kid, algorithm) = self.with_the_key(key, |key| {
+            let token = super::token(key, claims).ok_or(SignError::Key)?;
+            Ok((token, key.shared_kid(), key.algorithm().name()))
+        })?;
+        let signature = Signature { kid, algorithm, queued, begun, ended: Instant::now() };
+        let mut history = self.history();
+        let signatures = history.signatures.of(algorithm);
+        signatures.waits.observe(signature.waited());
+        signatures.times.observe(signature.took());
+        drop(history);
+        Ok((token, signature))
+    }
+
+    fn is_failing(&self) -> bool {
+        self.is_failing.load(Ordering::Relaxed)
+    }
+
+    /// A panic ends what it happened in, and not the thread.
     fn with_the_key<T>(
         &self,
+        key: impl FnOnce() -> Arc<SigningKey>,
         job: impl FnOnce(&SigningKey) -> Result<T, SignError>,
-    ) -> (Option<&'static str>, Result<T, SignError>) {
-        let mut algorithm = None;
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let key = (self.key)();
-            algorithm = Some(key.algorithm().name());
-            job(&key)
-        }));
+    ) -> Result<T, SignError> {
+        let outcome = catch_unwind(AssertUnwindSafe(|| job(&key())));
         let outcome = outcome.unwrap_or(Err(SignError::Ended));
         let is_failing = outcome.is_err();
-        if self.is_failing.swap(is_failing, Ordering::Relaxed) != is_failing {
+        // Read first: what all cores write is what none of them has at hand.
+        if self.is_failing() != is_failing
+            && self.is_failing.swap(is_failing, Ordering::Relaxed) != is_failing
+        {
             if is_failing {
                 tracing::error!("signing fails: this instance is not ready until it works again");
             } else {
                 tracing::info!("signing works again");
             }
         }
-        (algorithm, outcome)
+        outcome
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -338,4 +361,13 @@ impl Shared {
         // The same.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives all of them to who waits, and the core to whom that wakes; the time afterwards.
+fn hand_over(done: &mut Vec<Done>) -> Instant {
+    if !done.is_empty() {
+        done.drain(..).for_each(Done::send);
+        thread::yield_now();
+    }
+    Instant::now()
 }

@@ -155,3 +155,41 @@ async fn who_waits_when_the_pool_ends_is_told_so_and_nobody_waits_for_its_thread
     assert!(waits.await.is_err());
     held.answer.send(false).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_waited_little_is_not_held_until_others_have_their_signatures() {
+    let held = held(8, PATIENCE);
+    let first = held.occupy();
+    let begun = Instant::now();
+    let second = held.sign();
+    held.until_waiting(1).await;
+    let third = held.sign();
+    held.until_waiting(2).await;
+    held.answer.send(true).unwrap();
+    assert!(first.await.unwrap().is_ok());
+    // Both are in the thread's hands. The second takes longer than it has waited.
+    held.asked.recv_timeout(PATIENCE).unwrap();
+    let waited = begun.elapsed();
+    let since = Instant::now();
+    while since.elapsed() < waited {
+        tokio::task::yield_now().await;
+    }
+    held.answer.send(true).unwrap();
+    assert!(second.await.unwrap().is_ok());
+    assert!(!third.is_finished(), "it has no key yet");
+    held.answer.send(true).unwrap();
+    assert!(third.await.unwrap().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_signed_here_waits_for_no_thread_and_fails_as_it_would_on_one() {
+    let held = held(8, PATIENCE);
+    let first = held.occupy();
+    let (_, signature) = held.pool.sign_here(golden_key(), &Claims::for_tests()).unwrap();
+    assert_eq!(signature.waited(), Duration::ZERO);
+    assert!(!first.is_finished());
+    held.answer.send(false).unwrap();
+    assert!(first.await.unwrap().is_err() && held.pool.is_failing());
+    assert!(held.pool.sign_here(golden_key(), &Claims::for_tests()).is_ok());
+    assert!(!held.pool.is_failing(), "it says so for both");
+}
