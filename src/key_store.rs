@@ -11,8 +11,10 @@ pub mod cached;
 mod change;
 pub mod datastore;
 mod facts;
+mod outcomes;
 mod records;
 pub mod sqlite;
+mod unavailable;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub use self::records::{
     Locator, NewIntegration, NewIntegrationKey, NewOrganization, NewOrganizationKey,
     OrganizationKeyFactsRow, OrganizationKeyRow, OrganizationRow, StoredFacts,
 };
+pub use self::unavailable::{Unavailable, UnavailableKind};
 use crate::api_key::{IntegrationId, KeyId, OrganizationApiKey, OrganizationName, SecretHash};
 
 /// One question as its caller sees it, the same with every store: waiting, connection, attempts
@@ -336,67 +339,6 @@ pub enum Holder {
     Organization(Arc<str>),
     /// A parent with a numeric id: it has no name that a token could state.
     Numbered,
-}
-
-/// The store could not be asked, or did not answer: nothing is known about the key.
-///
-/// The text is for the operator; the caller is told to try again.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{kind}: {detail}")]
-pub struct Unavailable {
-    pub kind: UnavailableKind,
-    /// The backend's own code and words, free of secrets.
-    pub detail: String,
-    pub attempts: Attempts,
-}
-
-impl Unavailable {
-    /// Without a word of what was asked.
-    #[must_use]
-    pub fn new(kind: UnavailableKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into(), attempts: Attempts::default() }
-    }
-}
-
-/// Kinds of not finding out, as the operator has to act on them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UnavailableKind {
-    #[error("the key store cannot be reached")]
-    Unreachable,
-    #[error("the key store did not answer in time")]
-    TooSlow,
-    #[error("the key store refused the question")]
-    Refused,
-    #[error("there are no credentials for the key store")]
-    Credentials,
-    #[error("the key store failed")]
-    Failed,
-    #[error("the key store is asked too much at once")]
-    Overloaded,
-}
-
-impl UnavailableKind {
-    pub const ALL: [Self; 6] = [
-        Self::Unreachable,
-        Self::TooSlow,
-        Self::Refused,
-        Self::Credentials,
-        Self::Failed,
-        Self::Overloaded,
-    ];
-
-    /// The kind in a word, for counting: one of a few.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::TooSlow => "too_slow",
-            Self::Refused => "refused",
-            Self::Credentials => "credentials",
-            Self::Failed => "failed",
-            Self::Overloaded => "overloaded",
-        }
-    }
 }
 
 /// Why a change was not made.

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Reading, Source, Unavailable, UnavailableKind};
-use crate::histogram::{Durations, Histogram};
+use super::{Reading, Source, Unavailable};
+use crate::histogram::Durations;
+use crate::key_store::outcomes::TimesByOutcome;
 
 /// The upper bounds of a histogram's buckets: from a file on this machine to the deadline of a
 /// read, which is 4 s, and its grace.
@@ -22,9 +23,6 @@ const BOUNDS: [Duration; 11] = [
     Duration::from_millis(4100),
 ];
 
-/// One for each kind of failure, and one for the answers.
-const OUTCOMES: usize = 1 + UnavailableKind::ALL.len();
-
 /// Counters since the start, and the reads under way.
 #[derive(Debug)]
 pub struct Figures {
@@ -35,7 +33,7 @@ pub struct Figures {
     absence: AtomicU64,
     unavailable: AtomicU64,
     reads_begun: AtomicU64,
-    reads: [Histogram; OUTCOMES],
+    reads: TimesByOutcome,
     joined: AtomicU64,
 }
 
@@ -49,7 +47,7 @@ impl Default for Figures {
             absence: AtomicU64::default(),
             unavailable: AtomicU64::default(),
             reads_begun: AtomicU64::default(),
-            reads: std::array::from_fn(|_| Histogram::new(&BOUNDS)),
+            reads: TimesByOutcome::new(&BOUNDS),
             joined: AtomicU64::default(),
         }
     }
@@ -72,20 +70,15 @@ impl Figures {
 
     /// Reads of the store that have ended: `answered`, or the kind of the failure, as
     /// [`UnavailableKind::as_str`] says it; those without a place in time are `overloaded`.
-    #[must_use]
-    pub fn reads(&self) -> [(&'static str, Durations); OUTCOMES] {
-        let outcome = |place: usize| match place.checked_sub(1) {
-            None => "answered",
-            Some(kind) => UnavailableKind::ALL[kind].as_str(),
-        };
-        std::array::from_fn(|place| (outcome(place), self.reads[place].durations()))
+    pub fn reads(&self) -> impl Iterator<Item = (&'static str, Durations)> {
+        self.reads.durations()
     }
 
     /// Reads of the store under way.
     #[must_use]
     pub fn reads_in_flight(&self) -> u64 {
         // The later one first: what ends in between must not make it negative.
-        let ended = self.reads.iter().map(|of| of.durations().count).sum();
+        let ended = self.reads.count();
         read(&self.reads_begun).saturating_sub(ended)
     }
 
@@ -112,8 +105,7 @@ impl Figures {
     }
 
     pub(super) fn count_ended<T>(&self, outcome: &Result<T, Unavailable>, took: Duration) {
-        let place = outcome.as_ref().map_or_else(|why| 1 + why.kind as usize, |_| 0);
-        self.reads[place].observe(took);
+        self.reads.observe(outcome.as_ref().err().map(|why| why.kind), took);
     }
 
     pub(super) fn count_joined(&self) {

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::failure::Failure;
-use crate::histogram::{Durations, Histogram};
+use crate::histogram::Durations;
 use crate::key_store::UnavailableKind;
+use crate::key_store::outcomes::TimesByOutcome;
 
 /// The upper bounds of a histogram's buckets: a lookup takes tens of milliseconds, and an attempt of
 /// the exchange ends after 800.
@@ -21,10 +22,6 @@ const BOUNDS: [Duration; 9] = [
     Duration::from_millis(800),
     Duration::from_secs(3),
 ];
-
-/// What became of an attempt: `answered`, or a word for each kind of failure.
-const OUTCOMES: [&str; 6] =
-    ["answered", "unreachable", "too_slow", "refused", "credentials", "failed"];
 
 /// How the way to Datastore is, and how it has been since the start.
 #[derive(Debug, Clone)]
@@ -46,7 +43,7 @@ pub struct DatastoreHealth {
 
 #[derive(Debug)]
 pub(super) struct Figures {
-    attempts: [Histogram; OUTCOMES.len()],
+    attempts: TimesByOutcome,
     pub(super) retries: AtomicU64,
     pub(super) retries_forgone: AtomicU64,
     connections: AtomicU64,
@@ -58,7 +55,7 @@ pub(super) struct Figures {
 impl Default for Figures {
     fn default() -> Self {
         Self {
-            attempts: std::array::from_fn(|_| Histogram::new(&BOUNDS)),
+            attempts: TimesByOutcome::new(&BOUNDS),
             retries: AtomicU64::default(),
             retries_forgone: AtomicU64::default(),
             connections: AtomicU64::default(),
@@ -71,18 +68,7 @@ impl Default for Figures {
 
 impl Figures {
     pub(super) fn record<T>(&self, outcome: &Result<T, Failure>, took: Duration) {
-        let place = match outcome {
-            Ok(_) => 0,
-            Err(failure) => match failure.unavailable.kind {
-                UnavailableKind::Unreachable => 1,
-                UnavailableKind::TooSlow => 2,
-                UnavailableKind::Refused => 3,
-                UnavailableKind::Credentials => 4,
-                // Nothing here is refused for want of room.
-                UnavailableKind::Failed | UnavailableKind::Overloaded => 5,
-            },
-        };
-        self.attempts[place].observe(took);
+        self.attempts.observe(outcome.as_ref().err().map(|failure| failure.unavailable.kind), took);
     }
 
     pub(super) fn count_connection(&self) {
@@ -102,9 +88,10 @@ impl Figures {
     }
 
     pub(super) fn health(&self, retry_budget: u64, clock_skew: Option<f64>) -> DatastoreHealth {
-        let attempts = OUTCOMES.into_iter().zip(&self.attempts);
+        // No attempt is refused for want of room; that is said of reads.
+        let can_be = |(outcome, _): &(&str, _)| *outcome != UnavailableKind::Overloaded.as_str();
         DatastoreHealth {
-            attempts: attempts.map(|(outcome, times)| (outcome, times.durations())).collect(),
+            attempts: self.attempts.durations().filter(can_be).collect(),
             retries: self.retries.load(Ordering::Relaxed),
             retries_forgone: self.retries_forgone.load(Ordering::Relaxed),
             retry_budget,

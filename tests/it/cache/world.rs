@@ -196,7 +196,7 @@ impl World {
 
     /// The reads that have ended, by what became of them; what did not happen is left out.
     pub fn reads_ended(&self) -> Vec<(&'static str, u64)> {
-        let reads = self.cache.figures().reads().into_iter();
+        let reads = self.cache.figures().reads();
         let counted = reads.map(|(outcome, durations)| (outcome, durations.count));
         counted.filter(|(_, count)| *count > 0).collect()
     }
