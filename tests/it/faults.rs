@@ -6,20 +6,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use rustix::process::Signal;
 use token_exchange::api_key::{IntegrationId, KeyId, OrganizationApiKey};
-use token_exchange::environment::System;
-use token_exchange::exchange::Exchange;
-use token_exchange::http::server::{self, Drain, Limits, Listener, Schedule};
-use token_exchange::http::{metrics, service, too_late};
 use token_exchange::key_store::{
     IntegrationKey, KeyStore, OrganizationKey, Reading, Recency, Unavailable, UnavailableKind,
 };
-use token_exchange::signer::{KeyFile, Signer};
-use token_exchange::telemetry::audit::Audit;
-use token_exchange::telemetry::metrics::Metrics;
-use token_exchange::telemetry::traces::Traces;
 
 use crate::support::eventually::eventually;
 use crate::support::http_client::{Answer as HttpAnswer, Connection, Request};
+use crate::support::in_process::{InProcess, Setting};
 use crate::support::operator::Operator;
 use crate::support::service::Launch;
 use crate::support::stand_in::SilentStore;
@@ -203,39 +196,17 @@ impl KeyStore for BrokenStore {
     }
 }
 
-struct Ports {
-    service: String,
-    metrics: String,
+fn serve(store: Arc<dyn KeyStore>) -> InProcess {
+    InProcess::serve(store, Setting::default())
 }
 
-fn serve(store: Arc<dyn KeyStore>) -> Ports {
-    let key_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/signing-key.jwk");
-    let key_file = Arc::new(KeyFile::at(key_file));
-    let signer = Signer::start(key_file, Duration::from_secs(30), Arc::new(System)).unwrap();
-    let signer = Arc::new(signer);
-    let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));
-    let figures = Metrics::new().unwrap();
-    let drain = Drain::new(Schedule::PRODUCTION);
-    let routes =
-        service(&exchange, signer, &figures, &drain, &Audit::default(), &Traces::off()).unwrap();
-    let mut addresses = Vec::new();
-    for router in [routes, metrics(figures)] {
-        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
-        addresses.push(listener.local_addr().unwrap().to_string());
-        let limits = Limits::PRODUCTION;
-        tokio::spawn(server::serve(listener, router, limits, drain.clone(), too_late));
-    }
-    let metrics = addresses.pop().unwrap();
-    Ports { service: addresses.pop().unwrap(), metrics }
-}
-
-impl Ports {
+impl InProcess {
     async fn post(&self, target: &str) -> HttpAnswer {
-        send(self.service.clone(), Request::post(target, BODY)).await
+        send(self.address.clone(), Request::post(target, BODY)).await
     }
 
     async fn metrics(&self) -> String {
-        send(self.metrics.clone(), Request::get("/metrics")).await.text()
+        send(self.metrics_address.clone(), Request::get("/metrics")).await.text()
     }
 }
 

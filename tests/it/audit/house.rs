@@ -9,22 +9,16 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use token_exchange::api_key::{IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey};
-use token_exchange::environment::System;
-use token_exchange::exchange::Exchange;
-use token_exchange::http::server::{self, Drain, Limits, Listener, Schedule};
-use token_exchange::http::{service, too_late};
 use token_exchange::key_store::{
     Answer, Holder, IntegrationKey, KeyStatus, KeyStore, OrganizationKey, Reading, Recency,
     Unavailable, UnavailableKind, UnusableRecord, Validity,
 };
-use token_exchange::signer::{KeyFile, Signer};
 use token_exchange::telemetry::audit::{Audit, AuditMode};
 use token_exchange::telemetry::logs::Written;
-use token_exchange::telemetry::metrics::Metrics;
-use token_exchange::telemetry::traces::Traces;
 
 use crate::support::eventually::eventually;
 use crate::support::http_client::{Answer as HttpAnswer, Request};
+use crate::support::in_process::{EDDSA, InProcess, Setting};
 
 pub const WITHIN: Duration = Duration::from_secs(30);
 
@@ -32,9 +26,7 @@ pub const WITHIN: Duration = Duration::from_secs(30);
 pub const SECRET: &str = "the-secret";
 
 pub struct House {
-    pub address: String,
-    server: tokio::task::JoinHandle<io::Result<()>>,
-    metrics: Metrics,
+    pub service: InProcess,
     /// Questions that the store will never answer.
     pub hanging: Arc<AtomicUsize>,
     log: Kept,
@@ -51,25 +43,17 @@ impl House {
             .unwrap();
         let log = Kept::default();
         let (audit, written) = Audit::to(log.clone(), AuditMode::BestEffort).unwrap();
-        let metrics = Metrics::new().unwrap();
-        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let key_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/keys/eddsa.jwk");
-        let key_file = Arc::new(KeyFile::at(key_file));
-        let signer = Signer::start(key_file, Duration::from_secs(30), Arc::new(System)).unwrap();
-        let signer = Arc::new(signer);
         let hanging = Arc::<AtomicUsize>::default();
         let store = Arc::new(Obedient { hanging: Arc::clone(&hanging) });
-        let exchange = Exchange::new(store, signer.clone(), Arc::new(System), Arc::new(System));
-        let drain = Drain::new(Schedule::PRODUCTION);
-        let router = service(&exchange, signer, &metrics, &drain, &audit, &Traces::off()).unwrap();
-        let server = server::serve(listener, router, Limits::PRODUCTION, drain, too_late);
-        let server = runtime.spawn(server);
-        Self { server, address, metrics, hanging, log, _written: written, _runtime: runtime }
+        let setting = Setting { key_file: EDDSA, audit, ..Setting::default() };
+        let entered = runtime.enter();
+        let service = InProcess::serve(store, setting);
+        drop(entered);
+        Self { service, hanging, log, _written: written, _runtime: runtime }
     }
 
     pub fn send(&self, request: &Request) -> HttpAnswer {
-        request.send(&self.address, WITHIN).expect("every request gets an answer")
+        request.send(&self.service.address, WITHIN).expect("every request gets an answer")
     }
 
     /// The record of the request of this name, once it is there, and after everything else that
@@ -100,12 +84,13 @@ impl House {
 
     /// Ends all connections at once.
     pub fn close(&self) {
-        self.server.abort();
+        self.service.server.abort();
     }
 
     /// How often a reason was counted.
     pub fn counted(&self, family: &str, reason: &str) -> u64 {
-        let page = self.metrics.page().unwrap();
+        let page =
+            Request::get("/metrics").send(&self.service.metrics_address, WITHIN).unwrap().text();
         let series =
             format!(r#"tokenexchange_rejections_total{{family="{family}",reason="{reason}"}} "#);
         let value = page.lines().find_map(|line| line.strip_prefix(&series));

@@ -218,7 +218,7 @@ fn an_exchange_that_is_cut_off_leaves_a_record_too() {
     let house = House::open();
     let request = Request::post("/v0/token/integration", body(&integration_key("abandoned")))
         .header("X-Request-Id", "gone");
-    let mut socket = TcpStream::connect(&house.address).unwrap();
+    let mut socket = TcpStream::connect(&house.service.address).unwrap();
     socket.write_all(&[request.head(), request.body].concat()).unwrap();
     eventually("the store is asked", WITHIN, || {
         (house.hanging.load(Ordering::SeqCst) == 1).then_some(())

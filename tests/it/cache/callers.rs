@@ -8,18 +8,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 use token_exchange::api_key::{IntegrationId, KeyId, OrganizationApiKey};
-use token_exchange::environment::{Clock, Moment, System};
-use token_exchange::exchange::Exchange;
-use token_exchange::http::server::{self, Drain, Limits, Listener, Schedule};
-use token_exchange::http::{service, too_late};
+use token_exchange::environment::{Clock, Moment};
+use token_exchange::http::server::{self, Limits};
 use token_exchange::key_store::cached::{CacheLimits, Cached};
 use token_exchange::key_store::{
     Answer, IntegrationKey, KeyStore, OrganizationKey, Reading, Recency, Unavailable,
 };
-use token_exchange::signer::{KeyFile, Signer, SigningLimits};
-use token_exchange::telemetry::audit::Audit;
-use token_exchange::telemetry::metrics::Metrics;
-use token_exchange::telemetry::traces::Traces;
+use token_exchange::signer::SigningLimits;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -28,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::world::{record, written};
 use crate::support::clock::moment_at;
+use crate::support::in_process::{EDDSA, InProcess, Setting};
 use crate::support::operator::Operator;
 use crate::support::service::Launch;
 
@@ -169,30 +165,18 @@ impl KeyStore for HeldStore {
 
 /// Serves on a port of its own, for this many connections.
 fn serve(cache: Arc<Cached>, connections: usize) -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/keys/eddsa.jwk");
-    let key_file = Arc::new(KeyFile::at(path));
-    let interval = Duration::from_secs(30);
-    let limits = SigningLimits { queue: connections, max_wait: WITHIN, ..SigningLimits::default() };
-    let signer = Signer::start_within(limits, key_file, interval, Arc::new(System)).unwrap();
-    let signer = Arc::new(signer);
-    let exchange = Exchange::new(cache, signer.clone(), Arc::new(System), Arc::new(System));
-    let exchange = exchange.at_most(connections);
-    let drain = Drain::new(Schedule::PRODUCTION);
-    let routes = service(
-        &exchange,
-        signer,
-        &Metrics::new().unwrap(),
-        &drain,
-        &Audit::default(),
-        &Traces::off(),
-    )
-    .unwrap();
-    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let signing =
+        SigningLimits { queue: connections, max_wait: WITHIN, ..SigningLimits::default() };
     // Nor does it matter how long it takes to send so many heads.
     let limits = Limits { connections, head: WITHIN, ..Limits::PRODUCTION };
-    tokio::spawn(server::serve(listener, routes, limits, drain, too_late));
-    address
+    let setting = Setting {
+        key_file: EDDSA,
+        signing,
+        max_in_flight: connections,
+        limits,
+        ..Setting::default()
+    };
+    InProcess::serve(cache, setting).address
 }
 
 /// The status of one exchange.

@@ -3,22 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use token_exchange::environment::{Clock, Moment, System};
-use token_exchange::exchange::Exchange;
-use token_exchange::http::server::{self, Drain, Limits, Listener, Schedule};
-use token_exchange::http::{service, too_late};
 use token_exchange::key_store::sqlite::SqliteStore;
-use token_exchange::signer::{KeyFile, Signer};
-use token_exchange::telemetry::audit::Audit;
-use token_exchange::telemetry::metrics::Metrics;
-use token_exchange::telemetry::traces::Traces;
 use tokio::runtime::Runtime;
 
 use super::scene::{Scene, WITHIN, get};
 use crate::support::eventually::eventually;
 use crate::support::http_client::Request;
+use crate::support::in_process::{InProcess, Setting};
 use crate::support::operator::Operator;
 use crate::support::service::{Launch, Signal};
 use crate::support::stand_in::RefusingStore;
@@ -110,23 +104,6 @@ impl Clock for Breakable {
 
 fn serve(runtime: &Runtime, store: &Path, clock: Arc<dyn Clock>) -> String {
     let _runtime = runtime.enter();
-    let key_file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/signing-key.jwk");
-    let source = Arc::new(KeyFile::at(key_file));
-    let signer = Arc::new(Signer::start(source, Duration::from_secs(30), clock).unwrap());
     let store = Arc::new(SqliteStore::open(store).unwrap());
-    let exchange = Exchange::new(store, Arc::clone(&signer), Arc::new(System), Arc::new(System));
-    let drain = Drain::new(Schedule::PRODUCTION);
-    let routes = service(
-        &exchange,
-        signer,
-        &Metrics::new().unwrap(),
-        &drain,
-        &Audit::default(),
-        &Traces::off(),
-    )
-    .unwrap();
-    let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(server::serve(listener, routes, Limits::PRODUCTION, drain, too_late));
-    address
+    InProcess::serve(store, Setting { clock, ..Setting::default() }).address
 }

@@ -11,6 +11,7 @@ pub mod fault_proxy;
 pub mod golden;
 pub mod google;
 pub mod http_client;
+pub mod in_process;
 pub mod load;
 pub mod metrics_page;
 pub mod operator;

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use token_exchange::environment::System;
-
-use super::here::{Here, ONE_WAITS, Rules};
+use super::here::{Here, ONE_WAITS};
 use super::stage::{
     AT_REST, FAMILIES, KEYS, Stage, WITHIN, answered, once, read, rejected, rejection, send,
     signed, source, stage,
@@ -14,6 +12,7 @@ use super::{By, Row};
 use crate::cache::world::{Mood, TestStore};
 use crate::limits::scene::Scene;
 use crate::support::http_client::{Connection, Request};
+use crate::support::in_process::Setting;
 use crate::support::load::{Arrivals, generate};
 use crate::support::service::Service;
 
@@ -35,8 +34,8 @@ fn too_many(family: &'static str) -> Row {
         move || {
             let store = Arc::new(TestStore::default());
             store.is_now(Mood::Hangs);
-            let rules = Rules { max_in_flight: 1, ..Rules::default() };
-            let here = Here::serve(store, Arc::new(System), &rules);
+            let setting = Setting { max_in_flight: 1, ..Setting::default() };
+            let here = Here::serve(store, setting);
             let waits = here.wait_for_the_store();
             let staged = here.stage(move |here| {
                 here.present(family, 503);

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use token_exchange::environment::System;
 use token_exchange::http::server::Schedule;
 use token_exchange::key_store::sqlite::SqliteStore;
 
-use super::here::{Here, ONE_WAITS, Rules};
+use super::here::{Here, ONE_WAITS};
 use super::stage::{
     AT_REST, FAMILIES, KEYS, Stage, asked, once, present, rejected, rejection, stage, tokens,
 };
@@ -16,6 +15,7 @@ use super::{By, Row};
 use crate::cache::world::{Mood, TestStore};
 use crate::limits::ready::Breakable;
 use crate::support::clock::WallClock;
+use crate::support::in_process::Setting;
 use crate::support::service::{Launch, Signal};
 
 pub fn rows() -> Vec<Row> {
@@ -68,7 +68,7 @@ fn a_panic(family: &'static str) -> Row {
         move || {
             let store = Arc::new(TestStore::default());
             store.is_now(Mood::Panics);
-            let here = Here::serve(store, Arc::new(System), &Rules::default());
+            let here = Here::serve(store, Setting::default());
             Some(here.stage(move |here| here.present(family, 500)))
         },
         [rejected(family, "panic", 500)],
@@ -81,7 +81,7 @@ fn a_signature_that_fails(family: &'static str) -> Row {
         move || {
             let store = Arc::new(SqliteStore::open(&KEYS.file()).unwrap());
             let clock = Arc::new(Breakable::default());
-            let here = Here::serve(store, clock.clone(), &Rules::default());
+            let here = Here::serve(store, Setting { clock: clock.clone(), ..Setting::default() });
             Some(here.stage(move |here| {
                 clock.is_broken.store(true, Ordering::SeqCst);
                 here.present(family, 500);
@@ -100,8 +100,7 @@ fn the_end_of_a_drain() -> Row {
             store.is_now(Mood::Hangs);
             let schedule =
                 Schedule { deadline: Duration::from_millis(200), ..Schedule::PRODUCTION };
-            let here =
-                Here::serve(store, Arc::new(System), &Rules { schedule, ..Rules::default() });
+            let here = Here::serve(store, Setting { schedule, ..Setting::default() });
             let (mut waits, request) = here.wait_for_the_store();
             let staged = here.stage(move |here| {
                 here.drain.start();
