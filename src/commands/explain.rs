@@ -233,8 +233,13 @@ fn took(record: &Record) -> Option<String> {
 
 fn moment(seconds: Option<f64>) -> Option<Timestamp> {
     // Beyond what a calendar has it is none.
-    #[allow(clippy::cast_possible_truncation, reason = "saturates")]
-    Timestamp::from_second(seconds? as i64).ok()
+    Timestamp::from_second(whole(seconds?)).ok()
+}
+
+/// What Cloud Logging gives back as floating point, and was none.
+#[allow(clippy::cast_possible_truncation, reason = "saturates")]
+fn whole(number: f64) -> i64 {
+    number as i64
 }
 
 fn json(findings: &Findings) -> Value {
@@ -260,7 +265,11 @@ fn json(findings: &Findings) -> Value {
             "issued_at": moment(audit.issued_at).map(|time| time.to_string()),
             "expires_at": moment(audit.expires_at).map(|time| time.to_string()),
             "source": audit.source,
-            "status": record.request.status,
+            "status": record.request.status.map(whole),
+            "latency": record.request.latency,
+            "store_seconds": audit.store_seconds,
+            "signing_wait_seconds": audit.signing_wait_seconds,
+            "signing_seconds": audit.signing_seconds,
             "withdrawn": findings.is_withdrawn(record),
         })
     };

@@ -8,10 +8,13 @@ use std::io::{self, BufRead};
 /// gives it back with spaces between its members.
 pub(super) const MAX_PIECE_BYTES: usize = 1024 * 1024;
 
+/// What some programs begin every file with.
+const BYTE_ORDER_MARK: [u8; 3] = *b"\xEF\xBB\xBF";
+
 /// The form of a log, told by its first letter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
-    /// One JSON text a line.
+    /// One JSON object a line, perhaps behind words of what has collected them.
     #[default]
     Lines,
     /// One JSON array.
@@ -63,7 +66,9 @@ impl<R: BufRead> Pieces<R> {
             let Some(first) = buffer.first() else { break Form::Lines };
             match first {
                 b'[' => break Form::Array,
-                byte if byte.is_ascii_whitespace() => log.consume(1),
+                byte if byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte) => {
+                    log.consume(1);
+                }
                 _ => break Form::Lines,
             }
         };
@@ -103,7 +108,9 @@ impl<R: BufRead> Pieces<R> {
                 return Ok(Some(Piece::TooLong));
             }
             if !self.piece.trim_ascii().is_empty() {
-                let piece = self.piece.trim_ascii();
+                let object = self.piece.iter().position(|byte| *byte == b'{');
+                let begins = object.filter(|_| self.form == Form::Lines).unwrap_or(0);
+                let piece = self.piece[begins..].trim_ascii();
                 return Ok(Some(if is_whole { Piece::Whole(piece) } else { Piece::Cut(piece) }));
             }
         }

@@ -125,6 +125,34 @@ fn programs_get_the_same_as_json() {
 }
 
 #[test]
+fn programs_get_whole_numbers_and_times_whatever_the_log_made_of_them() {
+    for log in [LINES, ENTRIES] {
+        let launch = Launch::token_exchange().arg("explain").arg("req-granted").arg("-output=json");
+        let finished = launch.run_on(log.as_bytes(), WITHIN);
+        let told: Value = serde_json::from_str(&finished.stdout).unwrap();
+        let record = &told["records"][0];
+        assert_eq!(record["status"], 200);
+        assert_eq!(record["latency"], "0.001234s");
+        for time in ["store_seconds", "signing_wait_seconds", "signing_seconds"] {
+            assert!(record[time].is_number(), "{time} in {record}");
+        }
+    }
+}
+
+#[test]
+fn words_of_a_collector_before_each_line_are_passed_over() {
+    let prefixed = LINES.lines().map(|line| format!("exchange-1  | {line}\n")).collect::<String>();
+    assert_eq!(told("req-granted", &prefixed), told("req-granted", LINES));
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    for log in [LINES, ENTRIES] {
+        assert_eq!(told("req-granted", &format!("\u{feff}{log}")), told("req-granted", log));
+    }
+}
+
+#[test]
 fn the_cause_decides_what_to_do_where_a_reason_has_several() {
     for (reason, detail, remedy) in [
         ("unavailable", "the key store refused the question: code 7", "permissions"),
