@@ -28,6 +28,7 @@ use std::process::ExitCode;
 
 use crate::config::{Command, Exit, Platform, Program};
 use crate::environment::{Clock as _, System};
+use crate::signer::Lull;
 
 /// Why a command was not done, in one line for the operator.
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -66,11 +67,16 @@ pub fn main(program: Program) -> ExitCode {
 
 fn run(command: Command) -> Result<Done, Error> {
     let platform = Platform::of_this_process();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let lull = Lull::default();
+    let rested = lull.clone();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_park(move || rested.rest())
+        .build()?;
     let outcome = runtime.block_on(async {
         let done = |()| Done::All;
         match command {
-            Command::Serve(flags) => serve::run(&flags, &platform).await.map(done),
+            Command::Serve(flags) => serve::run(&flags, &platform, &lull).await.map(done),
             Command::Dev(flags) => dev::run(flags, &platform).await.map(done),
             Command::CreateIntegration(flags) => {
                 create_integration::run(&flags, &platform).await.map(done)

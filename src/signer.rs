@@ -9,6 +9,7 @@
 //! reload      looks at the file again when a request needs to know
 //! key_file    the file itself, read and written
 //! pool        threads that sign, and their queue; what is cheap is signed without
+//! lull        lets the runtime rest while more is asked for than can be signed
 //! congestion  whether those who wait form a standing queue
 //! readiness   whether an instance that fails to sign does so again
 //! figures     how the threads do
@@ -25,6 +26,7 @@ mod key_file;
 mod key_ring;
 mod key_set;
 mod lifetime;
+mod lull;
 mod pool;
 mod published;
 mod readiness;
@@ -46,6 +48,7 @@ pub use self::key_file::{KeyFile, KeyFileError};
 pub use self::key_ring::{JwkSet, KeyRing, Rotation, State};
 pub use self::key_set::{InvalidKeySet, KeySet, Member, Turn, Warning};
 pub use self::lifetime::{Lifetime, Revocation, WAITS, Waits};
+pub use self::lull::Lull;
 use self::pool::Pool;
 pub use self::pool::SigningLimits;
 pub use self::published::verifies;

@@ -14,7 +14,7 @@ use crate::http::{metrics, service, too_late};
 use crate::key_store::KeyStore;
 use crate::key_store::cached::Cached;
 use crate::key_store::datastore::DatastoreStore;
-use crate::signer::Signer;
+use crate::signer::{Lull, Signer};
 use crate::telemetry::logs::{self, Log};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::traces::{Exporter, TraceFigures, Traces};
@@ -24,11 +24,12 @@ use crate::version::version;
 /// store and the connections to it. A process at rest has some fifteen.
 const OTHER_FILES: usize = 64;
 
-pub(super) async fn run(flags: &ServeFlags, platform: &Platform) -> Outcome {
+pub(super) async fn run(flags: &ServeFlags, platform: &Platform, lull: &Lull) -> Outcome {
     let signals = Signals::of_a_service()?;
     let log = logs::start(flags.log(platform)?)?;
     let config = flags.resolve(platform)?;
     let service = Service::prepare(&config)?;
+    lull.follow(Arc::clone(&service.signer));
     let listeners = Listeners::bind(&config)?;
     service.run(listeners, signals, &log).await
 }

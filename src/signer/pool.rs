@@ -34,6 +34,11 @@ const BATCH: usize = 16;
 /// many wait, several signatures share that; where few wait, nobody is held.
 const HOLD: u32 = 4;
 
+/// How long the runtime rests, before it looks for new requests, while a queue stands. Each request
+/// that comes alone takes the core from a thread that signs and gives it back, which costs several
+/// times what a refusal needs; several that come together share that.
+const LULL: Duration = Duration::from_micros(500);
+
 /// How much less a signature is worth than the rest of the service, in steps of `nice(2)`: where
 /// both want all of a core, a third of what the rest gets. Refusals and the key set come on time
 /// then; what they leave of the core goes to signatures all the same.
@@ -194,6 +199,13 @@ impl Pool {
     pub(super) fn turns_away(&self) -> bool {
         let waiting = self.shared.waiting.load(Ordering::Relaxed);
         waiting > 0 && self.shared.history().congestion.turns_away(waiting, self.shared.threads)
+    }
+
+    /// How long the runtime had better rest before it looks for new requests.
+    pub(super) fn lull(&self) -> Duration {
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        let stands = waiting > 0 && self.shared.history().congestion.is_standing();
+        if stands { LULL } else { Duration::ZERO }
     }
 
     pub(super) fn figures(&self) -> SigningFigures {

@@ -141,7 +141,7 @@ fn programs_get_whole_numbers_and_times_whatever_the_log_made_of_them() {
 
 #[test]
 fn words_of_a_collector_before_each_line_are_passed_over() {
-    let prefixed = LINES.lines().map(|line| format!("exchange-1  | {line}\n")).collect::<String>();
+    let prefixed = format!("exchange-1  | {}", LINES.trim_end().replace('\n', "\nexchange-1  | "));
     assert_eq!(told("req-granted", &prefixed), told("req-granted", LINES));
 }
 

@@ -193,3 +193,22 @@ async fn what_is_signed_here_waits_for_no_thread_and_fails_as_it_would_on_one() 
     assert!(held.pool.sign_here(golden_key(), &Claims::for_tests()).is_ok());
     assert!(!held.pool.is_failing(), "it says so for both");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_runtime_rests_only_while_a_queue_stands() {
+    let held = held(8, PATIENCE);
+    let first = held.occupy();
+    let second = held.sign();
+    held.until_waiting(1).await;
+    assert_eq!(held.pool.lull(), Duration::ZERO, "one waits, and not for long");
+    // The first ends the window of what has really been, the second one of long waits.
+    for seconds in [1, 2] {
+        let time = Duration::from_secs(seconds);
+        held.pool.shared.history().congestion.turn(time, time);
+    }
+    assert_eq!(held.pool.lull(), LULL);
+    held.answer.send(true).unwrap();
+    held.answer.send(true).unwrap();
+    assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+    assert_eq!(held.pool.lull(), Duration::ZERO, "nobody waits");
+}
