@@ -36,7 +36,7 @@ fn parse(bench: &mut Criterion) {
 }
 
 fn cache_hit(bench: &mut Criterion) {
-    let (runtime, core, key) = (runtime(), Core::with_queue(0, "keys/eddsa.jwk"), core::parsed());
+    let (runtime, core, key) = (runtime(), Core::with_queue(0, "signing-key.jwk"), core::parsed());
     bench.bench_function("find a key in memory", |timer| {
         timer.to_async(&runtime).iter(|| async {
             let (integration, key) = (key.integration_id(), key.key_id());
@@ -47,7 +47,7 @@ fn cache_hit(bench: &mut Criterion) {
 
 /// Parsed, found, verified and stated; not signed.
 fn claims(bench: &mut Criterion) {
-    let (runtime, core) = (runtime(), Core::with_queue(0, "keys/eddsa.jwk"));
+    let (runtime, core) = (runtime(), Core::with_queue(0, "signing-key.jwk"));
     bench.bench_function("from a key to its claims", |timer| {
         timer.to_async(&runtime).iter(|| async { core.exchange().await.is_err() });
     });
