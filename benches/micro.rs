@@ -53,7 +53,7 @@ fn claims(bench: &mut Criterion) {
     });
 }
 
-/// All of an exchange but HTTP, the way to the signing thread and back included.
+/// All of an exchange but HTTP, signed where it is asked for.
 fn token(bench: &mut Criterion) {
     let (runtime, core) = (runtime(), Core::with_queue(64, "keys/eddsa.jwk"));
     bench.bench_function("from a key to its token, EdDSA", |timer| {

@@ -39,7 +39,7 @@
 //!       -> KeyStore          remembered, or read         503 when it cannot know
 //!       -> verify            the only maker of VerifiedKey   401
 //!       -> Claims::of        what the token says         500
-//!       -> Signer::sign      a queue and its threads     500, 503 when it is too late
+//!       -> Signer::sign      here, or on its threads     500, 503 when it is too late
 //!       -> {"token":"..."}
 //! ```
 //! Straight down and straight back; only a store is asked twice, where nothing can rest on its first

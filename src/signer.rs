@@ -174,7 +174,7 @@ impl Signer {
         self.reload.be_fresh().await;
         let key = Arc::clone(self.ring().load().at(self.clock.now()).signing_key());
         if key.algorithm().is_cheap() {
-            return self.pool.sign_here(key, &claims);
+            return self.pool.sign_here(|| key, &claims);
         }
         self.pool.sign(claims).await
     }

@@ -29,7 +29,7 @@ pub(super) async fn run(flags: &ServeFlags, platform: &Platform, lull: &Lull) ->
     let log = logs::start(flags.log(platform)?)?;
     let config = flags.resolve(platform)?;
     let service = Service::prepare(&config)?;
-    lull.follow(Arc::clone(&service.signer));
+    lull.follow(&service.signer);
     let listeners = Listeners::bind(&config)?;
     service.run(listeners, signals, &log).await
 }

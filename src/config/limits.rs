@@ -32,7 +32,7 @@ pub struct LimitsFlags {
     /// Open connections at once; where there are more, the one idle longest makes room
     #[arg(long, env = "MAX_CONNECTIONS", default_value = "2048", value_parser = go_style::integer)]
     pub max_connections: i64,
-    /// Threads that sign; 0 is one for each core that the process may use
+    /// Threads that sign with RSA, P-384 and P-521; 0 is one for each core that the process may use
     #[arg(long, env = "SIGNING_THREADS", default_value = "0", value_parser = go_style::integer)]
     pub signing_threads: i64,
 }

@@ -172,9 +172,13 @@ impl Pool {
     ///
     /// # Errors
     /// When there is none.
-    pub(super) fn sign_here(&self, key: Arc<SigningKey>, claims: &Claims) -> Signed {
+    pub(super) fn sign_here(
+        &self,
+        key: impl FnOnce() -> Arc<SigningKey>,
+        claims: &Claims,
+    ) -> Signed {
         let now = Instant::now();
-        self.shared.sign(|| key, claims, now, now)
+        self.shared.sign(key, claims, now, now)
     }
 
     /// Makes a signature for nobody and verifies it, before whatever waits.
@@ -264,8 +268,8 @@ impl Shared {
                 now = self.turn(job, begun, &mut done);
                 // The next one may take as long.
                 let next = now + now.saturating_duration_since(begun);
-                if done.first().is_some_and(|first| first.until < next) {
-                    now = hand_over(&mut done);
+                if done.iter().any(|done| done.until < next) {
+                    hand_over(&mut done);
                 }
             }
             hand_over(&mut done);
@@ -301,11 +305,13 @@ impl Shared {
             }
             Work::Sign(claims, reply) => {
                 let outcome = self.sign(&self.key, &claims, job.since, now);
-                // The end of this job is the beginning of the next: what interrupts a thread counts
-                // too.
+                // The end of this job is the beginning of the next: what interrupts a thread, or is
+                // woken by it, counts too.
                 let ended = outcome.as_ref().map_or_else(|_| Instant::now(), |(_, by)| by.ended);
                 self.history().congestion.signed(ended.saturating_duration_since(now));
-                done.push(Done { reply, outcome, until: ended + waited / HOLD });
+                // No longer than its caller waits.
+                let until = (ended + waited / HOLD).min(job.since + self.limits.max_wait);
+                done.push(Done { reply, outcome, until });
                 ended
             }
             Work::Try(reply) => {
@@ -375,11 +381,10 @@ impl Shared {
     }
 }
 
-/// Gives all of them to who waits, and the core to whom that wakes; the time afterwards.
-fn hand_over(done: &mut Vec<Done>) -> Instant {
+/// Gives all of them to who waits, and the core to whom that wakes.
+fn hand_over(done: &mut Vec<Done>) {
     if !done.is_empty() {
         done.drain(..).for_each(Done::send);
         thread::yield_now();
     }
-    Instant::now()
 }

@@ -69,7 +69,8 @@ impl Figures {
     }
 
     /// Reads of the store that have ended: `answered`, or the kind of the failure, as
-    /// [`UnavailableKind::as_str`] says it; those without a place in time are `overloaded`.
+    /// [`UnavailableKind`](crate::key_store::UnavailableKind) says it in a word; those without a
+    /// place in time are `overloaded`.
     pub fn reads(&self) -> impl Iterator<Item = (&'static str, Durations)> {
         self.reads.durations()
     }

@@ -185,13 +185,40 @@ async fn who_has_waited_little_is_not_held_until_others_have_their_signatures() 
 async fn what_is_signed_here_waits_for_no_thread_and_fails_as_it_would_on_one() {
     let held = held(8, PATIENCE);
     let first = held.occupy();
-    let (_, signature) = held.pool.sign_here(golden_key(), &Claims::for_tests()).unwrap();
+    let (_, signature) = held.pool.sign_here(golden_key, &Claims::for_tests()).unwrap();
     assert_eq!(signature.waited(), Duration::ZERO);
     assert!(!first.is_finished());
-    held.answer.send(false).unwrap();
-    assert!(first.await.unwrap().is_err() && held.pool.is_failing());
-    assert!(held.pool.sign_here(golden_key(), &Claims::for_tests()).is_ok());
-    assert!(!held.pool.is_failing(), "it says so for both");
+    let failed = held.pool.sign_here(|| panic!("made up"), &Claims::for_tests());
+    assert_eq!(failed.map(drop), Err(SignError::Ended));
+    assert!(held.pool.is_failing());
+    assert!(held.pool.sign_here(golden_key, &Claims::for_tests()).is_ok());
+    assert!(!held.pool.is_failing());
+    held.answer.send(true).unwrap();
+    assert!(first.await.unwrap().is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_waited_long_gets_it_together_with_the_next() {
+    let held = held(8, PATIENCE);
+    let first = held.occupy();
+    let since = Instant::now().checked_sub(PATIENCE / 3).unwrap();
+    let (reply, mut second) = oneshot::channel();
+    held.pool
+        .shared
+        .queue()
+        .jobs
+        .push_back(Job { work: Work::Sign(Claims::for_tests(), reply), since });
+    held.pool.shared.waiting.fetch_add(1, Ordering::Relaxed);
+    let third = held.sign();
+    held.until_waiting(2).await;
+    held.answer.send(true).unwrap();
+    assert!(first.await.unwrap().is_ok());
+    held.asked.recv_timeout(PATIENCE).unwrap();
+    held.answer.send(true).unwrap();
+    held.asked.recv_timeout(PATIENCE).unwrap();
+    assert!(second.try_recv().is_err(), "the third is being signed, and the second is held");
+    held.answer.send(true).unwrap();
+    assert!(second.await.unwrap().is_ok() && third.await.unwrap().is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

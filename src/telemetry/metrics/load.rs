@@ -30,8 +30,7 @@ const FAILING: Named = (
 );
 const WAITS: Named =
     ("tokenexchange_signing_wait_seconds", "How long signatures waited to be begun.");
-const TIMES: Named =
-    ("tokenexchange_signing_duration_seconds", "How long a thread was busy with a signature.");
+const TIMES: Named = ("tokenexchange_signing_duration_seconds", "How long a signature took.");
 const DRAINED: Named = (
     "tokenexchange_drain_refusals_total",
     "Requests that were refused with 503 because they were not ready at the end of the drain.",

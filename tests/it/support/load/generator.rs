@@ -2,13 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
-use std::num::NonZeroU64;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use rustix::thread::set_current_timer_slack;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -170,7 +168,8 @@ impl Arrived {
         let ours = Arc::clone(&arrived);
         thread::spawn(move || {
             // To the nanosecond, where the kernel may be late by 50 µs otherwise.
-            let _ = set_current_timer_slack(NonZeroU64::new(1));
+            #[cfg(target_os = "linux")]
+            let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
             loop {
                 let due = time.start + schedule.next();
                 if due >= time.until {
