@@ -265,6 +265,13 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_let_in_after_a_failed_read_until_it_is_too_old_for_that() {
+        let rules = rules(10, 30, 600);
+        assert!(rules.outlasts_a_failure(Duration::from_millis(599_999)));
+        assert!(!rules.outlasts_a_failure(Duration::from_secs(600)));
+    }
+
+    #[test]
     fn current_is_what_the_store_said_within_a_second_and_a_failed_read_is_not_tried_again_in_it() {
         let rules = rules(10, 30, 600);
         for (sees, step) in [

@@ -92,7 +92,19 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use backon::BackoffBuilder as _;
+
     use super::*;
+
+    #[test]
+    fn three_attempts_have_two_pauses_of_50_to_400_ms_between_them() {
+        for _ in 0..100 {
+            let pauses: Vec<_> = pauses().build().map(|pause| pause.as_millis()).collect();
+            let [first, second] = pauses[..] else { panic!("{pauses:?}") };
+            assert!((50..=100).contains(&first), "{first}");
+            assert!((100..=200).contains(&second), "{second}");
+        }
+    }
 
     fn withdrawn(budget: &Budget, now: Instant, wanted: usize) -> usize {
         (0..wanted).filter(|_| budget.withdraw(now)).count()
