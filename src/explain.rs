@@ -2,8 +2,8 @@
 //!
 //! The log is read as the service prints it, a JSON object a line, with or without what
 //! `docker compose logs` and the like put before each, or as `gcloud logging read --format=json`
-//! gives it, an array. It is other people's text: whatever it
-//! holds is read, counted or skipped, and never more of it kept than a bound allows.
+//! gives it, an array. It is other people's text: whatever it holds is read, counted or skipped, and
+//! never more of it kept than a bound allows.
 //!
 //! What may not enter: files, printing, and how records are written (that is `telemetry`).
 

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_attempts_have_two_pauses_of_50_to_400_ms_between_them() {
+    fn three_attempts_have_two_pauses_that_grow_and_are_doubled_at_most() {
         for _ in 0..100 {
             let pauses: Vec<_> = pauses().build().map(|pause| pause.as_millis()).collect();
             let [first, second] = pauses[..] else { panic!("{pauses:?}") };
