@@ -43,18 +43,21 @@ impl LogFilter {
         if words.is_empty() {
             return Ok(self);
         }
-        let said: Targets =
-            words.join(",").parse().map_err(|_| InvalidFilter(rust_log.to_owned()))?;
+        let invalid = || InvalidFilter(rust_log.to_owned());
+        // A word alone is a level, or a module in all detail. Of a library nobody gets that, so it
+        // is a level that was mistyped.
+        let is_meant = |word: &&str| {
+            word.contains('=') || is_ours(word) || word.parse::<LevelFilter>().is_ok()
+        };
+        if !words.iter().all(is_meant) {
+            return Err(invalid());
+        }
+        let said: Targets = words.join(",").parse().map_err(|_| invalid())?;
         let mut targets = self.0;
         if let Some(level) = said.default_level() {
             targets =
                 targets.with_default(level.min(LevelFilter::WARN)).with_target(SERVICE, level);
         }
-        let is_ours = |target: &str| {
-            target
-                .strip_prefix(SERVICE)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
-        };
         Ok(Self(said.iter().fold(targets, |targets, (target, level)| {
             let most = if is_ours(target) { LevelFilter::TRACE } else { LevelFilter::WARN };
             targets.with_target(target, level.min(most))
@@ -78,6 +81,11 @@ impl LogFilter {
     }
 }
 
+fn is_ours(target: &str) -> bool {
+    let rest = target.strip_prefix(SERVICE);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +106,7 @@ mod tests {
             ("info, token_exchange::audit=off", vec![(ours, Level::INFO)], (audit, Level::ERROR)),
             // It only begins like the service.
             ("token_exchange_x=trace", vec![], ("token_exchange_x", Level::INFO)),
+            ("token_exchange::http", vec![(ours, Level::TRACE)], (audit, Level::DEBUG)),
         ] {
             let filter = LogFilter::default().overruled_by(rust_log).unwrap();
             for (target, level) in shown {
@@ -110,7 +119,7 @@ mod tests {
 
     #[test]
     fn what_is_no_filter_is_refused() {
-        for rust_log in ["token_exchange=loud", "info,h2=loud", "a=b=c"] {
+        for rust_log in ["token_exchange=loud", "info,h2=loud", "a=b=c", "debgu", "info,hyper"] {
             assert!(LogFilter::default().overruled_by(rust_log).is_err(), "{rust_log}");
         }
     }
