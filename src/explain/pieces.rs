@@ -72,9 +72,10 @@ impl<R: BufRead> Pieces<R> {
                 _ => break Form::Lines,
             }
         };
-        if form == Form::Array {
-            log.consume(1);
-        }
+        let form = match form {
+            Form::Array => array_or_words(&mut log)?,
+            Form::Lines => Form::Lines,
+        };
         Ok(Self {
             log,
             form,
@@ -146,6 +147,20 @@ impl<R: BufRead> Pieces<R> {
             }
             self.log.consume(end + 1);
             return Ok(true);
+        }
+    }
+}
+
+/// Reads a bracket. It begins an array of objects, or the name of a pod before each line, as
+/// `kubectl logs --prefix` puts it there; of a line, only what follows such words is read.
+fn array_or_words(log: &mut impl BufRead) -> io::Result<Form> {
+    log.consume(1);
+    loop {
+        let buffer = log.fill_buf()?;
+        match buffer.first() {
+            Some(byte) if byte.is_ascii_whitespace() => log.consume(1),
+            Some(byte) if byte.is_ascii_alphabetic() => return Ok(Form::Lines),
+            _ => return Ok(Form::Array),
         }
     }
 }

@@ -13,6 +13,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::request_body::BodyError;
+use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::exchange::{Busy, NoToken, Reason};
 use crate::telemetry::audit::{Cause, Unrecorded};
 
@@ -93,10 +94,14 @@ impl Rejection {
     }
 }
 
-/// What a request gets that is not ready when the service has to end.
+/// What a request gets that is not ready when the service has to end, by the name that it came with.
 #[must_use]
-pub fn too_late() -> Response {
-    closing(unavailable())
+pub fn too_late(name: Option<RequestId>) -> Response {
+    let mut response = closing(unavailable());
+    if let Some(name) = name {
+        response.headers_mut().insert(X_REQUEST_ID, name.into_header());
+    }
+    response
 }
 
 /// The caller has the newest there is.

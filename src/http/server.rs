@@ -37,6 +37,7 @@ use self::acceptor::Acceptor;
 pub use self::drain::{Drain, Schedule};
 pub use self::figures::PortFigures;
 pub use self::listener::{InvalidListenAddress, ListenAddress, Listener, raise_open_file_limit};
+use crate::http::RequestId;
 
 /// How long a connection may take over what it does, and how many there may be.
 #[derive(Debug, Clone, Copy)]
@@ -82,18 +83,21 @@ impl Limits {
     pub const METRICS: Self = Self { connections: 64, ..Self::PRODUCTION };
 }
 
+/// Makes the answer to a request that is not ready when the drain's deadline comes. The request has
+/// gone by then, and with it all but the name that its caller gave it.
+pub type TooLate = fn(Option<RequestId>) -> Response;
+
 /// What every connection of one port goes by.
 #[derive(Debug)]
 struct Rules {
     limits: Limits,
     drain: Drain,
-    too_late: fn() -> Response,
+    too_late: TooLate,
     figures: Arc<PortFigures>,
 }
 
 /// Serves the router until the drain is over: every connection has ended, or its time is up.
 ///
-/// `too_late` makes the answer to a request that is not ready when the drain's deadline comes.
 /// Dropping the future closes the port and every connection at once.
 ///
 /// # Errors
@@ -103,7 +107,7 @@ pub async fn serve(
     router: Router,
     limits: Limits,
     drain: Drain,
-    too_late: fn() -> Response,
+    too_late: TooLate,
 ) -> io::Result<()> {
     let rules = Rules { limits, drain, too_late, figures: listener.figures() };
     Acceptor::new(listener, router, rules)?.run().await;

@@ -17,6 +17,7 @@ use tower::Service as _;
 
 use super::Rules;
 use super::conversation::Conversation;
+use crate::http::RequestId;
 
 /// The router, as one connection sees it.
 pub(super) struct Exchange {
@@ -32,8 +33,9 @@ impl hyper::service::Service<Request<Incoming>> for Exchange {
 
     fn call(&self, request: Request<Incoming>) -> Handling {
         let turn = Turn::begin(Arc::clone(&self.conversation));
+        let name = RequestId::given(request.headers());
         let answer = self.router.clone().call(request);
-        Handling { answer, turn: Some(turn), rules: Arc::clone(&self.rules) }
+        Handling { answer, turn: Some(turn), name, rules: Arc::clone(&self.rules) }
     }
 }
 
@@ -57,6 +59,7 @@ impl Drop for Turn {
 pub(super) struct Handling {
     answer: RouteFuture<Infallible>,
     turn: Option<Turn>,
+    name: Option<RequestId>,
     rules: Arc<Rules>,
 }
 
@@ -66,7 +69,8 @@ impl Future for Handling {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut response = if self.turn.as_ref().is_some_and(|turn| turn.0.is_too_late()) {
             self.rules.figures.count_too_late();
-            (self.rules.too_late)()
+            let name = self.name.take();
+            (self.rules.too_late)(name)
         } else {
             match ready!(Pin::new(&mut self.answer).poll(cx)) {
                 Ok(response) => response,

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use token_exchange::api_key::{IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey};
+use token_exchange::http::server::Schedule;
 use token_exchange::key_store::{
     Answer, Holder, IntegrationKey, KeyStatus, KeyStore, OrganizationKey, Reading, Recency,
     Unavailable, UnavailableKind, UnusableRecord, Validity,
@@ -36,6 +37,10 @@ pub struct House {
 
 impl House {
     pub fn open() -> Self {
+        Self::that_closes_by(Schedule::PRODUCTION)
+    }
+
+    pub fn that_closes_by(schedule: Schedule) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -45,7 +50,7 @@ impl House {
         let (audit, written) = Audit::to(log.clone(), AuditMode::BestEffort).unwrap();
         let hanging = Arc::<AtomicUsize>::default();
         let store = Arc::new(Obedient { hanging: Arc::clone(&hanging) });
-        let setting = Setting { key_file: EDDSA, audit, ..Setting::default() };
+        let setting = Setting { key_file: EDDSA, audit, schedule, ..Setting::default() };
         let entered = runtime.enter();
         let service = InProcess::serve(store, setting);
         drop(entered);

@@ -1,6 +1,13 @@
 //! The name of a request: taken, refused, made, and returned.
 
-use super::house::{House, body};
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use token_exchange::http::server::Schedule;
+
+use super::house::{House, WITHIN, body};
+use crate::support::eventually::eventually;
 use crate::support::http_client::Request;
 
 #[test]
@@ -31,4 +38,22 @@ fn in_the_place_of_a_name_that_will_not_do_another_one_is_made() {
         assert!(!seen.contains(&made));
         seen.push(made);
     }
+}
+
+#[test]
+fn what_is_refused_at_the_end_of_a_drain_has_the_name_that_its_caller_gave() {
+    let soon = Schedule { deadline: Duration::from_millis(100), ..Schedule::PRODUCTION };
+    let house = House::that_closes_by(soon);
+    let request = Request::post("/v0/token/autojoin", body("abandoned"));
+    let request = request.header("X-Request-Id", "waited-in-vain");
+    let answer = thread::scope(|scope| {
+        let caller = scope.spawn(|| house.send(&request));
+        eventually("the store is asked", WITHIN, || {
+            (house.hanging.load(Ordering::SeqCst) == 1).then_some(())
+        });
+        house.service.drain.start();
+        caller.join().unwrap()
+    });
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("X-Request-Id"), Some("waited-in-vain"));
 }

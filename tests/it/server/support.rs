@@ -15,6 +15,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper::body::Frame;
+use token_exchange::http::RequestId;
 use token_exchange::http::server::{Drain, Limits, Listener, Schedule, serve};
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -106,7 +107,7 @@ pub fn run(
     done
 }
 
-pub fn too_late() -> Response {
+fn too_late(_name: Option<RequestId>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "too late").into_response()
 }
 
