@@ -1,7 +1,7 @@
 //! Spans, from the side of the collector that takes them, or does not.
 
 mod collectors;
-mod otlp;
+pub mod otlp;
 mod sampling;
 mod trees;
 

@@ -1,8 +1,7 @@
 //! A service in this process, with a store that does as it is told and a log that is kept.
 
-use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +19,7 @@ use token_exchange::telemetry::logs::Written;
 use crate::support::eventually::eventually;
 use crate::support::http_client::{Answer as HttpAnswer, Request};
 use crate::support::in_process::{EDDSA, InProcess, Setting};
+use crate::support::log::{KeptLog, records};
 
 pub const WITHIN: Duration = Duration::from_secs(30);
 
@@ -30,7 +30,7 @@ pub struct House {
     pub service: InProcess,
     /// Questions that the store will never answer.
     pub hanging: Arc<AtomicUsize>,
-    log: Kept,
+    log: KeptLog,
     _written: Written,
     _runtime: tokio::runtime::Runtime,
 }
@@ -46,7 +46,7 @@ impl House {
             .enable_all()
             .build()
             .unwrap();
-        let log = Kept::default();
+        let log = KeptLog::default();
         let (audit, written) = Audit::to(log.clone(), AuditMode::BestEffort).unwrap();
         let hanging = Arc::<AtomicUsize>::default();
         let store = Arc::new(Obedient { hanging: Arc::clone(&hanging) });
@@ -84,7 +84,7 @@ impl House {
     }
 
     pub fn records(&self) -> Vec<Value> {
-        records(&String::from_utf8_lossy(&self.log.0.lock().unwrap()))
+        records(&self.log.text())
     }
 
     /// Ends all connections at once.
@@ -103,12 +103,6 @@ impl House {
     }
 }
 
-/// The records among the lines of a log.
-pub fn records(log: &str) -> Vec<Value> {
-    let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["target"] == "token_exchange::audit").collect()
-}
-
 pub fn body(api_key: &str) -> String {
     serde_json::json!({ "api_key": api_key }).to_string()
 }
@@ -116,20 +110,6 @@ pub fn body(api_key: &str) -> String {
 /// A key of the integration `acme`, of which the store says what the key's id says.
 pub fn integration_key(fate: &str) -> String {
     format!("mlabk.cii_acme.ki_{fate}.{SECRET}")
-}
-
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// A store that says of each key what the key itself asks for.

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::house::{WITHIN, body, records};
+use super::house::{WITHIN, body};
 use crate::support::eventually::eventually;
 use crate::support::http_client::{Answer, Request};
+use crate::support::log::records;
 use crate::support::service::Launch;
 
 /// A second, and what a machine takes that builds something else meanwhile.
@@ -71,7 +72,7 @@ fn while_nobody_reads_the_log_answers_come_in_time_and_hold_no_token() {
     let log = BufReader::new(dev.child.stderr.take().unwrap());
     let reader = std::thread::spawn(move || {
         let lines = log.lines().map_while(Result::ok);
-        let records = lines.flat_map(|line| super::house::records(&line));
+        let records = lines.flat_map(|line| records(&line));
         records.take_while(|record| record["audit"]["request_id"] != "last").collect::<Vec<_>>()
     });
     eventually("reading goes on", WITHIN, || {

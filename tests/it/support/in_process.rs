@@ -29,6 +29,7 @@ pub struct Setting {
     pub limits: Limits,
     pub schedule: Schedule,
     pub audit: Audit,
+    pub traces: Traces,
 }
 
 impl Default for Setting {
@@ -41,6 +42,7 @@ impl Default for Setting {
             limits: Limits::PRODUCTION,
             schedule: Schedule::PRODUCTION,
             audit: Audit::default(),
+            traces: Traces::off(),
         }
     }
 }
@@ -57,7 +59,8 @@ pub struct InProcess {
 impl InProcess {
     /// Starts it on the runtime that this is called on.
     pub fn serve(store: Arc<dyn KeyStore>, setting: Setting) -> Self {
-        let Setting { key_file, clock, signing, max_in_flight, limits, schedule, audit } = setting;
+        let Setting { key_file, clock, signing, max_in_flight, limits, schedule, audit, traces } =
+            setting;
         let key_file = format!("{}/tests/golden/{key_file}", env!("CARGO_MANIFEST_DIR"));
         let source = Arc::new(KeyFile::at(key_file));
         let signer = Signer::start_within(signing, source, Duration::from_secs(30), clock);
@@ -66,8 +69,7 @@ impl InProcess {
             .at_most(max_in_flight);
         let figures = Metrics::new().unwrap();
         let drain = Drain::new(schedule);
-        let routes =
-            service(&exchange, signer.clone(), &figures, &drain, &audit, &Traces::off()).unwrap();
+        let routes = service(&exchange, signer.clone(), &figures, &drain, &audit, &traces).unwrap();
         let listen = || Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
         let (port, metrics_port) = (listen(), listen());
         let address = |of: &Listener| of.local_addr().unwrap().to_string();

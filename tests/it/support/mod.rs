@@ -13,6 +13,7 @@ pub mod google;
 pub mod http_client;
 pub mod in_process;
 pub mod load;
+pub mod log;
 pub mod metrics_page;
 pub mod operator;
 pub mod service;

@@ -4,11 +4,11 @@ use gcloud_sdk::google::datastore::v1::query_result_batch::MoreResultsType;
 use gcloud_sdk::google::datastore::v1::{LookupResponse, QueryResultBatch, RunQueryResponse};
 use gcloud_sdk::tonic::Status;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use serde_json::Value;
 
 use super::otlp::{Collector, Node, Trace};
 use super::{SPAN, Scene, TRACE, WITHIN, exchange, traceparent};
 use crate::stores::grpc::{Call, Reply, StandIn, missing_of, reply};
+use crate::support::log::records;
 use crate::support::service::{Launch, Service, Signal};
 
 #[test]
@@ -134,11 +134,7 @@ fn the_log_names_the_same_trace_and_span() {
     scene.service.process.signal(Signal::TERM);
     assert!(scene.service.process.wait_exit(WITHIN).success());
     let log = scene.service.process.stderr();
-    let line = log
-        .lines()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap())
-        .find(|line| line["target"] == "token_exchange::audit")
-        .expect("the exchange is recorded");
+    let [line] = &records(&log)[..] else { panic!("the exchange is recorded once: {log}") };
     assert_eq!(line["logging.googleapis.com/trace"], TRACE);
     assert_eq!(line["logging.googleapis.com/spanId"], *trace.request.id);
     assert_eq!(line["logging.googleapis.com/trace_sampled"], true);

@@ -4,15 +4,18 @@ use std::thread;
 use std::time::Duration;
 
 use super::stage::{
-    FAMILIES, KEYS, Keys, asked, once, present, read, rejected, remembered, source, stage,
+    FAMILIES, KEYS, Keys, Traced, asked, once, present, read, rejected, remembered, source, stage,
     stage_after_a_token, times, tokens,
 };
 use super::{By, Row};
 use crate::support::emulator;
 use crate::support::fault_proxy::{Fault, FaultProxy, Form};
 use crate::support::golden;
-use crate::support::service::{Launch, Service};
+use crate::support::service::Launch;
 use crate::support::stand_in::RefusingStore;
+
+const READS_FAIL: &str =
+    "reads of the key store fail; for a while keys that are remembered are let in all the same";
 
 pub fn rows() -> Vec<Row> {
     let mut rows = vec![stale(), refreshing()];
@@ -68,6 +71,7 @@ fn stale() -> Row {
         },
         [tokens(1, "integration"), once(source("stale")), once(read("unreachable"))],
     )
+    .says(READS_FAIL)
 }
 
 fn file_is_away(family: &'static str) -> Row {
@@ -83,6 +87,7 @@ fn file_is_away(family: &'static str) -> Row {
         },
         [unavailable(family), once(read("unreachable"))],
     )
+    .says(READS_FAIL)
 }
 
 fn unavailable(family: &str) -> Vec<(String, By)> {
@@ -138,21 +143,24 @@ fn datastore_rows() -> Vec<Row> {
             Some(status(7)),
             503,
             [unavailable("integration"), once(read("refused")), attempts("refused", 1)],
-        ),
+        )
+        .says(READS_FAIL),
         on_datastore(
             "integration",
             "acme generated",
             Some(status(16)),
             503,
             [unavailable("integration"), once(read("credentials")), attempts("credentials", 1)],
-        ),
+        )
+        .says(READS_FAIL),
         on_datastore(
             "integration",
             "acme generated",
             Some(status(15)),
             503,
             [unavailable("integration"), once(read("failed")), attempts("failed", 1)],
-        ),
+        )
+        .says(READS_FAIL),
         silence(),
         refused_connection(),
         two_callers(),
@@ -182,14 +190,14 @@ fn on_datastore(
     )
 }
 
-fn datastore() -> Option<(FaultProxy, Service)> {
+fn datastore() -> Option<(FaultProxy, Traced)> {
     let emulator = emulator::firestore()?;
     let stores = golden::stores();
     let project = emulator.load_into_new_project(stores.standard.iter().map(|row| &row.entity));
     let proxy = FaultProxy::start(emulator.host());
     let launch = Launch::token_exchange().recorded_signing_key();
-    let service = launch.keys_in(&proxy.host(), &project).serve();
-    Some((proxy, service))
+    let launch = launch.keys_in(&proxy.host(), &project);
+    Some((proxy, Traced::serve(launch)))
 }
 
 fn silence() -> Row {
@@ -212,6 +220,7 @@ fn silence() -> Row {
             times(3, "tokenexchange_datastore_connections_total"),
         ],
     )
+    .says(READS_FAIL)
 }
 
 fn refused_connection() -> Row {
@@ -220,7 +229,7 @@ fn refused_connection() -> Row {
         || {
             let store = RefusingStore::start();
             let launch = Launch::token_exchange().recorded_signing_key();
-            let service = launch.keys_in(&store.host(), "away").serve();
+            let service = Traced::serve(launch.keys_in(&store.host(), "away"));
             Some(stage(service, move |service| {
                 present(service, "autojoin", "any", 503);
                 store
@@ -235,6 +244,7 @@ fn refused_connection() -> Row {
             ],
         ],
     )
+    .says(READS_FAIL)
 }
 
 fn two_callers() -> Row {

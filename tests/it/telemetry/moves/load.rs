@@ -1,13 +1,15 @@
 //! More than there is time or room for.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::here::{Here, ONE_WAITS};
+use super::here::Here;
 use super::stage::{
     AT_REST, FAMILIES, KEYS, Stage, WITHIN, answered, once, read, rejected, rejection, send,
     signed, source, stage,
 };
+use super::witnesses::Witnesses;
 use super::{By, Row};
 use crate::cache::world::{Mood, TestStore};
 use crate::limits::scene::Scene;
@@ -41,7 +43,7 @@ fn too_many(family: &'static str) -> Row {
                 here.present(family, 503);
                 waits
             });
-            Some(Stage { before: ONE_WAITS.to_vec(), ..staged })
+            Some(staged.with_one_that_waits())
         },
         [rejected(family, "too_many", 503)],
     )
@@ -71,9 +73,16 @@ fn a_wait_that_is_too_long() -> Row {
 }
 
 fn under_load(scene: Scene, arrivals: Arrivals, connections: usize, measure: Duration) -> Stage {
+    let scene = Rc::new(scene);
+    let witness = Rc::clone(&scene);
     Stage {
         metrics_address: scene.service.metrics_address().to_owned(),
         before: AT_REST.to_vec(),
+        witnesses: Witnesses {
+            log: Box::new(move || witness.service.process.stderr()),
+            collector: None,
+            address: Some(scene.service.address().to_owned()),
+        },
         act: Box::new(move || {
             let report = generate(&scene.plan(arrivals, connections, measure));
             assert!(report.of(200).count > 0 && report.of(503).count > 0, "{report:?}");
@@ -111,9 +120,9 @@ fn a_connection_that_makes_room() -> Row {
                 send(service, &Request::get("/health"), 200);
                 idle
             };
-            let mut before = AT_REST.to_vec();
-            before[0] = ("tokenexchange_connections_open", 1.0);
-            Some(Stage { before, ..stage(service, act) })
+            let mut staged = stage(service, act);
+            staged.before[0] = ("tokenexchange_connections_open", 1.0);
+            Some(staged)
         },
         [
             once("tokenexchange_connections_evicted_total"),

@@ -7,9 +7,9 @@ use std::time::Duration;
 use token_exchange::http::server::Schedule;
 use token_exchange::key_store::sqlite::SqliteStore;
 
-use super::here::{Here, ONE_WAITS};
+use super::here::Here;
 use super::stage::{
-    AT_REST, FAMILIES, KEYS, Stage, asked, once, present, rejected, rejection, stage, tokens,
+    AT_REST, FAMILIES, KEYS, asked, once, present, rejected, rejection, stage, tokens,
 };
 use super::{By, Row};
 use crate::cache::world::{Mood, TestStore};
@@ -43,6 +43,7 @@ fn a_key_file_that_is_none() -> Row {
         },
         [once("tokenexchange_signing_key_reload_failures_total")],
     )
+    .says("the signing keys stay as they were: the new file cannot be used")
 }
 
 fn a_clock_that_jumps() -> Row {
@@ -59,6 +60,10 @@ fn a_clock_that_jumps() -> Row {
             }))
         },
         [tokens(1, "autojoin"), asked("key"), once("tokenexchange_clock_jumps_total")],
+    )
+    .says(
+        "the wall clock jumped: it was set, or the machine was stopped; tokens are dated by it, and \
+         verifiers refuse those that its error makes too early or too late",
     )
 }
 
@@ -106,7 +111,7 @@ fn the_end_of_a_drain() -> Row {
                 here.drain.start();
                 assert_eq!(waits.read_answer(&request).unwrap().status, 503);
             });
-            Some(Stage { before: ONE_WAITS.to_vec(), ..staged })
+            Some(staged.with_one_that_waits())
         },
         [
             once("tokenexchange_drain_refusals_total"),

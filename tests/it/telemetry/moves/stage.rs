@@ -1,7 +1,9 @@
 //! Services for a row, and what to do to them.
 
 use std::any::Any;
+use std::ops::Deref;
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -13,9 +15,11 @@ use token_exchange::key_store::{IntegrationKeyRow, KeyAdmin as _, Write};
 use tokio::runtime::Runtime;
 
 use super::By;
+use super::witnesses::Witnesses;
 use crate::refusals::{integration_key, organization_key, revoke, row, terms};
 use crate::support::http_client::{Answer, Request};
 use crate::support::service::{Launch, Service};
+use crate::traces::otlp::Collector;
 
 pub const WITHIN: Duration = Duration::from_secs(30);
 pub const FAMILIES: [&str; 2] = ["integration", "autojoin"];
@@ -27,16 +31,57 @@ pub struct Stage {
     pub before: Vec<(&'static str, f64)>,
     /// Does it. What it leaves is kept until all has been looked at.
     pub act: Box<dyn FnOnce() -> Kept>,
+    /// Who has to say the same as the page.
+    pub witnesses: Witnesses,
+}
+
+impl Stage {
+    /// With a request under way that leaves no room for another one.
+    pub fn with_one_that_waits(mut self) -> Self {
+        self.before = ONE_WAITS.to_vec();
+        self.witnesses.address = None;
+        self
+    }
 }
 
 /// Whatever has to stay as long as the page is looked at.
 pub type Kept = Box<dyn Any>;
 
+/// A service whose spans are kept.
+pub struct Traced {
+    service: Service,
+    collector: Collector,
+}
+
+impl Traced {
+    pub fn serve(launch: Launch) -> Self {
+        let collector = Collector::start();
+        let service = launch.tracing_to(&collector.endpoint()).serve();
+        Self { service, collector }
+    }
+}
+
+impl Deref for Traced {
+    type Target = Service;
+
+    fn deref(&self) -> &Service {
+        &self.service
+    }
+}
+
 /// A service at rest, to which something is done.
-pub fn stage<T: 'static>(service: Service, act: impl FnOnce(&Service) -> T + 'static) -> Stage {
+pub fn stage<T: 'static>(traced: Traced, act: impl FnOnce(&Service) -> T + 'static) -> Stage {
+    let Traced { service, collector } = traced;
+    let service = Rc::new(service);
+    let witness = Rc::clone(&service);
     Stage {
         metrics_address: service.metrics_address().to_owned(),
         before: AT_REST.to_vec(),
+        witnesses: Witnesses {
+            log: Box::new(move || witness.process.stderr()),
+            collector: Some(Rc::new(collector)),
+            address: Some(service.address().to_owned()),
+        },
         act: Box::new(move || {
             let kept = act(&service);
             Box::new((service, kept))
@@ -46,10 +91,10 @@ pub fn stage<T: 'static>(service: Service, act: impl FnOnce(&Service) -> T + 'st
 
 /// The same, after it has given one token. A signature is counted after it was handed over.
 pub fn stage_after_a_token<T: 'static>(
-    service: Service,
+    traced: Traced,
     act: impl FnOnce(&Service) -> T + 'static,
 ) -> Stage {
-    let mut stage = stage(service, act);
+    let mut stage = stage(traced, act);
     stage.before.push((r#"tokenexchange_signing_duration_seconds_count{algorithm="RS256"}"#, 1.0));
     stage
 }
@@ -59,6 +104,10 @@ pub const AT_REST: [(&str, f64); 3] = [
     ("tokenexchange_exchanges_in_flight", 0.0),
     ("tokenexchange_store_reads_in_flight", 0.0),
 ];
+
+/// A request is under way, and nothing else.
+const ONE_WAITS: [(&str, f64); 2] =
+    [("tokenexchange_connections_open", 1.0), ("tokenexchange_exchanges_in_flight", 1.0)];
 
 pub fn page(metrics_address: &str) -> String {
     Request::get("/metrics").send(metrics_address, WITHIN).unwrap().text()
@@ -126,13 +175,13 @@ impl Keys {
     }
 
     /// A service that has them, and signs with the recorded key.
-    pub fn serve(&self, flags: &[&str]) -> Service {
+    pub fn serve(&self, flags: &[&str]) -> Traced {
         self.serve_with(Launch::token_exchange().recorded_signing_key(), flags)
     }
 
-    pub fn serve_with(&self, launch: Launch, flags: &[&str]) -> Service {
+    pub fn serve_with(&self, launch: Launch, flags: &[&str]) -> Traced {
         let launch = flags.iter().fold(launch, |launch, flag| launch.arg(flag));
-        launch.arg(&format!("-key-store=sqlite:{}", self.file().display())).serve()
+        Traced::serve(launch.arg(&format!("-key-store=sqlite:{}", self.file().display())))
     }
 
     /// Takes the file away.
