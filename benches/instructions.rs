@@ -3,7 +3,7 @@
 //! instructions`, as `.ci/run` has it.
 //!
 //! Counted by callgrind, so that a neighbour on the machine changes nothing. All but the signature
-//! and the network: the router with its layers, the reading of the body, the key found in memory,
+//! and the network: the router and what is around it, the reading of the body, the key found in memory,
 //! verified and turned into claims, and the answer. The signing queue has no place, so the answer is
 //! a 503 instead of a token. What a start costs cancels out, since it is in both of two runs.
 //!
@@ -23,8 +23,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::StatusCode;
-use token_exchange::http;
 use token_exchange::http::server::{Drain, Schedule};
+use token_exchange::http::{self, Canonical};
 use token_exchange::telemetry::audit::Audit;
 use token_exchange::telemetry::metrics::Metrics;
 use token_exchange::telemetry::traces::Traces;
@@ -95,7 +95,7 @@ fn exchange(exchanges: u64) {
     });
 }
 
-async fn one(router: &mut Router) {
+async fn one(router: &mut Canonical<Router>) {
     let body = format!(r#"{{"api_key":"{}"}}"#, core::API_KEY);
     let request = Request::post("/v0/token/integration").body(Body::from(body)).expect("a request");
     let response = router.call(request).await.unwrap();

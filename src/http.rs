@@ -1,4 +1,4 @@
-//! The router: five routes, and the layers around them.
+//! The router: five routes, and what is around them.
 //!
 //! No rule about keys lives here; every status code is decided in `error`.
 
@@ -16,12 +16,11 @@ mod token;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, any, get, post};
-use tower::ServiceBuilder;
 use tower_http::compression::CompressionLayer;
 
 pub use self::error::too_late;
+pub use self::path::Canonical;
 pub use self::request_id::RequestId;
 use self::server::Drain;
 use self::shed_log::ShedLog;
@@ -43,7 +42,7 @@ pub fn service(
     drain: &Drain,
     audit: &Audit,
     traces: &Traces,
-) -> prometheus::Result<Router> {
+) -> prometheus::Result<Canonical<Router>> {
     let shed = ShedLog::default();
     let token_route = |metrics| {
         Arc::new(TokenRoute {
@@ -55,7 +54,7 @@ pub fn service(
         })
     };
     let is_ready = any(health::ready).with_state((Arc::clone(&signer), drain.clone()));
-    let routes = Router::new()
+    let router = Router::new()
         .route(
             "/v0/token/autojoin",
             post_token::<Autojoin>(token_route(metrics.family::<Autojoin>()?)),
@@ -69,9 +68,7 @@ pub fn service(
         .route("/ready", is_ready)
         .method_not_allowed_fallback(error::method_not_allowed)
         .fallback(error::not_found);
-    // Around the router, not in it: the path is made canonical before it is looked up.
-    let layered = ServiceBuilder::new().layer(from_fn(path::canonical)).service(routes);
-    Ok(Router::new().fallback_service(layered))
+    Ok(Canonical(router))
 }
 
 /// The metrics port.

@@ -13,24 +13,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::Request;
-use axum::middleware::{Next, from_fn};
 use axum::routing::post;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-use token_exchange::http::server::{Drain, Limits, Listener, Schedule, serve};
+use token_exchange::http::server::{Drain, Limits, Listener, Routes, Schedule, serve};
 use token_exchange::http::{service, too_late};
 use token_exchange::telemetry::audit::{Audit, AuditMode};
 use token_exchange::telemetry::metrics::Metrics;
 use token_exchange::telemetry::traces::Traces;
-use tower::ServiceBuilder;
 
 use self::core::{API_KEY, Core};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Promised: what an exchange asks for beyond what a hello asks for on the same server, behind the
-/// same layers of the same libraries.
+/// Promised: what an exchange asks for beyond what a hello asks for on the same server, of the same
+/// libraries.
 const OWN: usize = 12;
 const EXCHANGES: usize = 200;
 
@@ -39,7 +36,7 @@ fn an_exchange_asks_for_memory_twelve_times_at_most() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let _entered = runtime.enter();
-    let hello = allocations(serving(hello_behind_as_many_layers()));
+    let hello = allocations(serving(hello()));
 
     let core = Core::with_queue(64, "signing-key.jwk");
     let (metrics, drain) = (Metrics::new().unwrap(), Drain::new(Schedule::PRODUCTION));
@@ -53,20 +50,17 @@ fn an_exchange_asks_for_memory_twelve_times_at_most() {
     assert!(exchange - hello <= OWN, "{exchange} - {hello}");
 }
 
-/// The one layer of `http::service`, which does nothing here.
-fn hello_behind_as_many_layers() -> Router {
-    let pass = from_fn(|request: Request, next: Next| next.run(request));
+fn hello() -> Router {
     let hello = post(|_: Bytes| async { "{\"token\":\"hello\"}\n" });
-    let routes = Router::new().route("/v0/token/integration", hello);
-    Router::new().fallback_service(ServiceBuilder::new().layer(pass).service(routes))
+    Router::new().route("/v0/token/integration", hello)
 }
 
 /// Serves as the service does; the port.
-fn serving(router: Router) -> u16 {
+fn serving(routes: impl Routes) -> u16 {
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).unwrap();
     let port = listener.local_addr().unwrap().port();
     let drain = Drain::new(Schedule::PRODUCTION);
-    tokio::spawn(serve(listener, router, Limits::PRODUCTION, drain, too_late));
+    tokio::spawn(serve(listener, routes, Limits::PRODUCTION, drain, too_late));
     port
 }
 

@@ -4,29 +4,50 @@
 //! letters match plain ones; an escaped slash or dot segment stays what it is and matches nothing.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
 
-use axum::extract::Request;
-use axum::http::Uri;
 use axum::http::uri::PathAndQuery;
-use axum::middleware::Next;
+use axum::http::{Request, Uri};
 use axum::response::Response;
+use futures_util::future::Either;
+use tower::Service;
 
 use super::error;
 
-pub(super) async fn canonical(mut request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if let Some(clean) = cleaned(path) {
-        let query = request.uri().query();
-        let location = query.map_or_else(|| clean.clone(), |query| format!("{clean}?{query}"));
-        return error::moved(location);
+/// Routes that are asked for canonical paths only. Around a router, not in it: the path is made
+/// canonical before it is looked up. (axum's own `from_fn` would box each request's future.)
+#[derive(Debug, Clone)]
+pub struct Canonical<S>(pub(super) S);
+
+impl<S, B> Service<Request<B>> for Canonical<S>
+where
+    S: Service<Request<B>, Response = Response, Error = Infallible>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<Ready<Result<Response, Infallible>>, S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(cx)
     }
-    if let Cow::Owned(decoded) = with_letters_decoded(path) {
-        // What cannot be a path stays as it was, and is not found.
-        if let Ok(path_and_query) = PathAndQuery::try_from(decoded) {
-            *request.uri_mut() = Uri::from(path_and_query);
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let path = request.uri().path();
+        if let Some(clean) = cleaned(path) {
+            let query = request.uri().query();
+            let location = query.map_or_else(|| clean.clone(), |query| format!("{clean}?{query}"));
+            return Either::Left(ready(Ok(error::moved(location))));
         }
+        if let Cow::Owned(decoded) = with_letters_decoded(path) {
+            // What cannot be a path stays as it was, and is not found.
+            if let Ok(path_and_query) = PathAndQuery::try_from(decoded) {
+                *request.uri_mut() = Uri::from(path_and_query);
+            }
+        }
+        Either::Right(self.0.call(request))
     }
-    next.run(request).await
 }
 
 /// The path without empty and dot segments, or `None` if it has none (RFC 3986, section 5.2.4).

@@ -1,8 +1,8 @@
-//! The HTTP/1.1 server that carries a router: listener, accept loop, timeouts, limits, drain.
+//! The HTTP/1.1 server that carries routes: listener, accept loop, timeouts, limits, drain.
 //!
 //! A room of its own because `axum::serve` bounds neither the time for a request's head, nor the
 //! number of connections, nor its own end. It knows nothing of tokens: what is routed, how long a
-//! handler may take and how large a body may be are the router's business.
+//! handler may take and how large a body may be are the routes' business.
 //!
 //! ```text
 //! listener      the port: one socket for both address families
@@ -26,12 +26,15 @@ mod linger;
 mod listener;
 mod wire;
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::http::Request;
 use axum::response::Response;
+use hyper::body::Incoming;
+use tower::Service;
 
 use self::acceptor::Acceptor;
 pub use self::drain::{Drain, Schedule};
@@ -87,6 +90,24 @@ impl Limits {
 /// gone by then, and with it all but the name that its caller gave it.
 pub type TooLate = fn(Option<RequestId>) -> Response;
 
+/// What answers the requests of a port, a clone for each connection: axum's router, or one within
+/// something.
+pub trait Routes:
+    Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + Unpin>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Routes for S where
+    S: Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send + Unpin>
+        + Clone
+        + Send
+        + 'static
+{
+}
+
 /// What every connection of one port goes by.
 #[derive(Debug)]
 struct Rules {
@@ -96,7 +117,7 @@ struct Rules {
     figures: Arc<PortFigures>,
 }
 
-/// Serves the router until the drain is over: every connection has ended, or its time is up.
+/// Serves the routes until the drain is over: every connection has ended, or its time is up.
 ///
 /// Dropping the future closes the port and every connection at once.
 ///
@@ -104,12 +125,12 @@ struct Rules {
 /// When the runtime cannot take the listener.
 pub async fn serve(
     listener: Listener,
-    router: Router,
+    routes: impl Routes,
     limits: Limits,
     drain: Drain,
     too_late: TooLate,
 ) -> io::Result<()> {
     let rules = Rules { limits, drain, too_late, figures: listener.figures() };
-    Acceptor::new(listener, router, rules)?.run().await;
+    Acceptor::new(listener, routes, rules)?.run().await;
     Ok(())
 }

@@ -10,16 +10,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::Rules;
 use super::connection;
 use super::conversation::{Conversation, Dispensable};
 use super::listener::{Listener, refuse_new_connections};
+use super::{Routes, Rules};
 
 /// The pause after a failed accept: long enough not to spin, short enough not to be noticed.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -28,9 +27,9 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// While no connection can be spared: how often to look again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-pub(super) struct Acceptor {
+pub(super) struct Acceptor<R> {
     listener: TcpListener,
-    router: Router,
+    routes: R,
     rules: Arc<Rules>,
     tasks: JoinSet<()>,
     open: HashMap<Id, Arc<Conversation>>,
@@ -40,11 +39,11 @@ pub(super) struct Acceptor {
     pause: Option<Duration>,
 }
 
-impl Acceptor {
-    pub(super) fn new(listener: Listener, router: Router, rules: Rules) -> io::Result<Self> {
+impl<R: Routes> Acceptor<R> {
+    pub(super) fn new(listener: Listener, routes: R, rules: Rules) -> io::Result<Self> {
         Ok(Self {
             listener: listener.into_tokio()?,
-            router,
+            routes,
             rules: Arc::new(rules),
             tasks: JoinSet::new(),
             open: HashMap::new(),
@@ -160,7 +159,7 @@ impl Acceptor {
         let task = self.tasks.spawn(connection::serve(
             stream,
             Arc::clone(&conversation),
-            self.router.clone(),
+            self.routes.clone(),
             Arc::clone(&self.rules),
         ));
         self.open.insert(task.id(), conversation);

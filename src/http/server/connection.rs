@@ -6,17 +6,16 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
-use axum::Router;
 use hyper::server::conn::http1::{self, Connection, Parts};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
-use super::Rules;
 use super::conversation::{Conversation, Verdict};
 use super::exchange::Exchange;
 use super::linger::linger;
 use super::wire::Wire;
+use super::{Routes, Rules};
 
 /// The longest head of a request, in bytes, give or take what comes in one read, and the most that
 /// waits to be written: front ends let no longer one through, and for all
@@ -28,12 +27,12 @@ const BUFFER: usize = 32 * 1024;
 pub(super) async fn serve(
     stream: TcpStream,
     conversation: Arc<Conversation>,
-    router: Router,
+    routes: impl Routes,
     rules: Arc<Rules>,
 ) {
     let wire = Wire::new(stream, Arc::clone(&conversation));
     let exchange =
-        Exchange { router, conversation: Arc::clone(&conversation), rules: Arc::clone(&rules) };
+        Exchange { routes, conversation: Arc::clone(&conversation), rules: Arc::clone(&rules) };
     let mut http = speak_http(wire, exchange);
 
     let mut alarm = pin!(sleep_until(Instant::now() + rules.limits.head));
@@ -94,7 +93,10 @@ enum Pause {
     Look,
 }
 
-fn speak_http(wire: Wire, exchange: Exchange) -> Connection<TokioIo<Wire>, Exchange> {
+fn speak_http<R: Routes>(
+    wire: Wire,
+    exchange: Exchange<R>,
+) -> Connection<TokioIo<Wire>, Exchange<R>> {
     http1::Builder::new()
         // A client that ends its side after its request still waits for the answer.
         .half_close(true)

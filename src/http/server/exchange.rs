@@ -1,4 +1,4 @@
-//! One request and its answer: the router as hyper's service.
+//! One request and its answer: the routes as hyper's service.
 //!
 //! Tells the [`Conversation`] when a request begins and when its answer has been handed over, and
 //! adds what a drain asks for: `Connection: close`, and the refusal when the time is up.
@@ -8,33 +8,30 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::{HeaderValue, Request, Response, header};
-use axum::routing::future::RouteFuture;
 use hyper::body::{Frame, Incoming, SizeHint};
-use tower::Service as _;
 
-use super::Rules;
 use super::conversation::Conversation;
+use super::{Routes, Rules};
 use crate::http::RequestId;
 
-/// The router, as one connection sees it.
-pub(super) struct Exchange {
-    pub(super) router: Router,
+/// The routes, as one connection sees them.
+pub(super) struct Exchange<R> {
+    pub(super) routes: R,
     pub(super) conversation: Arc<Conversation>,
     pub(super) rules: Arc<Rules>,
 }
 
-impl hyper::service::Service<Request<Incoming>> for Exchange {
+impl<R: Routes> hyper::service::Service<Request<Incoming>> for Exchange<R> {
     type Response = Response<Answer>;
     type Error = Infallible;
-    type Future = Handling;
+    type Future = Handling<R::Future>;
 
-    fn call(&self, request: Request<Incoming>) -> Handling {
+    fn call(&self, request: Request<Incoming>) -> Handling<R::Future> {
         let turn = Turn::begin(Arc::clone(&self.conversation));
         let name = RequestId::given(request.headers());
-        let answer = self.router.clone().call(request);
+        let answer = self.routes.clone().call(request);
         Handling { answer, turn: Some(turn), name, rules: Arc::clone(&self.rules) }
     }
 }
@@ -56,14 +53,17 @@ impl Drop for Turn {
 }
 
 /// A request being handled.
-pub(super) struct Handling {
-    answer: RouteFuture<Infallible>,
+pub(super) struct Handling<F> {
+    answer: F,
     turn: Option<Turn>,
     name: Option<RequestId>,
     rules: Arc<Rules>,
 }
 
-impl Future for Handling {
+impl<F> Future for Handling<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>> + Unpin,
+{
     type Output = Result<Response<Answer>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
