@@ -2,7 +2,8 @@
 #
 # Runs the real collector with otel-collector/config.yaml beside the real service, and sees every
 # family of metrics arrive where Prometheus would be, with basic auth and the labels of the
-# platform; with tests/collector/traces.yaml beside it, it takes the service's traces, too.
+# platform, and the trace of an exchange where Cloud Trace would be, with the credentials of the
+# service's account.
 #
 # Usage: scripts/check-collector.sh [TOKEN-EXCHANGE]     default: target/debug/token-exchange
 #
@@ -49,19 +50,22 @@ inside() {
     # shellcheck disable=SC2064 # the folder of now
     trap "kill \$(jobs -p) 2>/dev/null || true; wait; rm -rf '$folder'" EXIT
 
-    local service
+    without_google
+    local service stand_in
     service="$(realpath "$SERVICE")"
-    (cd "$folder" && exec env OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 "$service" dev) \
+    # As service.yaml has it, with a ratio of all.
+    (cd "$folder" && exec env OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://localhost:4317 \
+        OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=1 "$service" dev) \
         >"$folder/page" 2>"$folder/service.log" &
-    "$BUILT/stand-in" 127.0.0.1:9091 127.0.0.1:8082 someone secret >"$folder/series" &
-    env GCE_METADATA_HOST=127.0.0.1:8082 K_SERVICE=auth K_REVISION=auth-1 K_CONFIGURATION=auth \
-        PROMETHEUS_ENDPOINT=http://127.0.0.1:9091/api/v1/write \
-        PROMETHEUS_USER=someone PROMETHEUS_PASSWORD=secret \
-        "$BUILT/otelcol" --config otel-collector/config.yaml --config tests/collector/traces.yaml \
-        >"$folder/collector.log" 2>&1 &
+    "$BUILT/stand-in" someone secret "$folder/certificate" >"$folder/series" &
+    stand_in=$!
+    eventually 'the stand-ins are there' [ -s "$folder/certificate" ]
+    TRACES_EXPORTER=googlecloud GCE_METADATA_HOST=127.0.0.1:8082 \
+        SSL_CERT_FILE="$folder/certificate" \
+        collector --config tests/collector/traces.yaml >"$folder/collector.log" 2>&1 &
 
     eventually 'the service serves' grep -q 'Stop with' "$folder/page"
-    eventually 'the collector is healthy' curl -sf http://127.0.0.1:13133/
+    eventually 'the collector is healthy' healthy
     grep -A 1 '/v0/token/' "$folder/page" | grep -v '^--' >"$folder/exchanges"
     bash "$folder/exchanges" >/dev/null
 
@@ -91,17 +95,74 @@ inside() {
         }
     done
     printf '%s families in all\n' "$(wc -w <<<"$all")"
-    if grep -q '^refused: ' "$folder/series"; then exit 1; fi
+    find_traces
+    lose_traces "$stand_in"
+}
 
-    local span
-    for span in 'POST /v0/token/integration' 'POST /v0/token/autojoin' parse find attempt verify sign; do
-        eventually "the span $span arrives" grep -Eq "Name +: $span$" "$folder/collector.log" || {
-            tail -n 40 "$folder/collector.log" "$folder/service.log" >&2
-            exit 1
-        }
+# collector OPTION...: with the configuration that is deployed, and the environment of the sidecar.
+collector() {
+    exec env K_SERVICE=auth K_REVISION=auth-1 K_CONFIGURATION=auth \
+        PROMETHEUS_ENDPOINT=http://127.0.0.1:9091/api/v1/write \
+        PROMETHEUS_USER=someone PROMETHEUS_PASSWORD=secret \
+        "$BUILT/otelcol" --config otel-collector/config.yaml "$@"
+}
+
+healthy() {
+    curl -sf http://127.0.0.1:13133/
+}
+
+# As for developers: with nothing of Google's, and traces off.
+without_google() {
+    local alone
+    collector >"$folder/alone.log" 2>&1 &
+    alone=$!
+    eventually 'the collector is healthy without Google Cloud' healthy || {
+        tail -n 20 "$folder/alone.log" >&2
+        exit 1
+    }
+    kill "$alone"
+    wait "$alone"
+    printf 'it runs without Google Cloud\n'
+}
+
+# The spans of each exchange arrive in the trace that its record names.
+find_traces() {
+    local traces trace span route
+    # Of the records of exchanges, one a token family.
+    traces="$(sed -n 's/.*"logging.googleapis.com\/trace":"\([^"]*\)".*/\1/p' "$folder/service.log")"
+    [ "$(wc -w <<<"$traces")" = 2 ] || {
+        printf 'not two records with a trace: %s\n' "$traces" >&2
+        exit 1
+    }
+    for trace in $traces; do
+        for span in 'POST /v0/token/[a-z]*' parse find attempt verify sign; do
+            eventually "the span $span of the trace $trace arrives" \
+                grep -q "^span $span: projects/mlab-sandbox/traces/${trace##*/}/" "$folder/series" || {
+                tail -n 40 "$folder/collector.log" "$folder/service.log" >&2
+                exit 1
+            }
+        done
     done
-    grep -q 'service.name: Str(token-exchange)' "$folder/collector.log"
-    printf 'the spans of both token families arrive\n'
+    for route in integration autojoin; do
+        grep -m 1 "^span POST /v0/token/$route: .*\"token-exchange\"" "$folder/series"
+    done
+    if grep -q '^refused: ' "$folder/series"; then exit 1; fi
+}
+
+# lose_traces STAND-IN: what Cloud Trace does not take, the service counts.
+lose_traces() {
+    kill "$1"
+    bash "$folder/exchanges" >/dev/null
+    eventually 'the service counts what is lost' counts_lost || {
+        tail -n 40 "$folder/collector.log" "$folder/service.log" >&2
+        exit 1
+    }
+    printf 'what Cloud Trace does not take is counted as lost\n'
+}
+
+counts_lost() {
+    curl -sf http://127.0.0.1:9990/metrics |
+        grep -q '^tokenexchange_traces_dropped_total{reason="export_failed"} [1-9]'
 }
 
 # eventually WHAT COMMAND...

@@ -12,6 +12,7 @@
 #   SERVICE_ACCOUNT     that the service runs as; empty: the project's default
 #   CANARY_KEY_SECRET   a secret with the API key of an integration, to be exchanged; empty: a key
 #                       that does not exist has to be refused, which only a store that answers can
+#   TRACES_RATIO        the share of exchanges that is traced; empty: no traces
 
 set -euo pipefail
 # A failure within $(…) ends the script too.
@@ -38,6 +39,7 @@ main() {
     local name
     # shellcheck disable=SC2034 # service_manifest reads it by its name.
     SERVICE_ACCOUNT="${SERVICE_ACCOUNT:-}"
+    TRACES_RATIO="${TRACES_RATIO:-}"
     CANARY_KEY_SECRET="${CANARY_KEY_SECRET:-}"
     for name in PROJECT_ID REGION SERVICE_NAME SECRET_NAME PLATFORM_NS BUILD_ID IMAGE \
         COLLECTOR_IMAGE; do
@@ -93,8 +95,9 @@ service_manifest() {
     local text name
     text="$(grep -v '^ *#' service.yaml)"
     [ -n "$SERVICE_ACCOUNT" ] || text="$(grep -v serviceAccountName <<<"$text")"
+    [ -n "$TRACES_RATIO" ] || text="$(grep -v TRACES <<<"$text")"
     for name in PROJECT_ID SERVICE_NAME SECRET_NAME PLATFORM_NS IMAGE COLLECTOR_IMAGE \
-        SERVICE_ACCOUNT REVISION PERCENT; do
+        SERVICE_ACCOUNT TRACES_RATIO REVISION PERCENT; do
         [[ "${!name}" =~ ^[A-Za-z0-9._:/@-]*$ ]] || fail "$name has a letter that YAML may mistake"
         text="${text//"\${$name}"/"${!name}"}"
     done

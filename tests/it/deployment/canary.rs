@@ -315,3 +315,22 @@ fn the_service_runs_as_the_account_that_was_named() {
     assert!(gcloud.run(SCRIPT, &settings).status.success());
     assert_eq!(manifest(&gcloud)["spec"]["template"]["spec"]["serviceAccountName"], account);
 }
+
+#[test]
+fn traces_are_sent_to_the_sidecar_and_on_where_a_ratio_is_given() {
+    let revision = Revision::healthy();
+    let gcloud =
+        Gcloud::new().answers("services", "").answers("traffic-after", &revision.beside(""));
+    let settings = [&SETTINGS[..], &[("TRACES_RATIO", "0.01")]].concat();
+    assert!(gcloud.run(SCRIPT, &settings).status.success());
+    let manifest = manifest(&gcloud);
+    let containers = &manifest["spec"]["template"]["spec"]["containers"];
+    let has = |container: &Value, name: &str, value: &str| {
+        let variable = serde_json::json!({ "name": name, "value": value });
+        assert!(container["env"].as_array().unwrap().contains(&variable), "{container}");
+    };
+    has(&containers[0], "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:4317");
+    has(&containers[0], "OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
+    has(&containers[0], "OTEL_TRACES_SAMPLER_ARG", "0.01");
+    has(&containers[1], "TRACES_EXPORTER", "googlecloud");
+}

@@ -20,6 +20,7 @@ fn the_build_has_the_substitutions_that_triggers_rely_on() {
         // Of our own: a trigger that does not know them gets what it had.
         "_SERVICE_ACCOUNT": "",
         "_CANARY_KEY_SECRET": "",
+        "_TRACES_RATIO": "",
     });
     assert_eq!(build["substitutions"], expected);
 }
@@ -80,6 +81,7 @@ fn what_the_deployment_reads_is_what_the_build_gives_it() {
         "SECRET_NAME",
         "SERVICE_ACCOUNT",
         "SERVICE_NAME",
+        "TRACES_RATIO",
     ]);
     assert_eq!(given, read);
     let script = fs::read_to_string("scripts/deploy.sh").unwrap();
@@ -97,29 +99,42 @@ fn the_collector_scrapes_the_service_and_writes_as_it_did() {
             } },
             "health_check": { "endpoint": "0.0.0.0:13133" },
         },
-        "receivers": { "prometheus": { "config": { "scrape_configs": [{
-            "job_name": "token-exchange",
-            "scrape_interval": "15s",
-            "static_configs": [{ "targets": ["localhost:9990"] }],
-        }] } } },
-        "processors": { "resourcedetection/gcp": {
-            "detectors": ["gcp"],
-            "timeout": "2s",
-            "override": false,
-        } },
-        "exporters": { "prometheusremotewrite": {
-            "endpoint": "${env:PROMETHEUS_ENDPOINT}",
-            "auth": { "authenticator": "basicauth/prometheus" },
-            "timeout": "30s",
-            "resource_to_telemetry_conversion": { "enabled": true },
-        } },
+        "receivers": {
+            "prometheus": { "config": { "scrape_configs": [{
+                "job_name": "token-exchange",
+                "scrape_interval": "15s",
+                "static_configs": [{ "targets": ["localhost:9990"] }],
+            }] } },
+            "otlp": { "protocols": { "grpc": { "endpoint": "localhost:4317" } } },
+        },
+        "processors": {
+            "resourcedetection/gcp": { "detectors": ["gcp"], "timeout": "2s", "override": false },
+            "memory_limiter": { "check_interval": "1s", "limit_mib": 256, "spike_limit_mib": 64 },
+        },
+        "exporters": {
+            "prometheusremotewrite": {
+                "endpoint": "${env:PROMETHEUS_ENDPOINT}",
+                "auth": { "authenticator": "basicauth/prometheus" },
+                "timeout": "30s",
+                "resource_to_telemetry_conversion": { "enabled": true },
+            },
+            "googlecloud": { "sending_queue": { "enabled": false } },
+            "debug": { "verbosity": "normal" },
+        },
         "service": {
             "extensions": ["basicauth/prometheus", "health_check"],
-            "pipelines": { "metrics": {
-                "receivers": ["prometheus"],
-                "processors": ["resourcedetection/gcp"],
-                "exporters": ["prometheusremotewrite"],
-            } },
+            "pipelines": {
+                "metrics": {
+                    "receivers": ["prometheus"],
+                    "processors": ["resourcedetection/gcp"],
+                    "exporters": ["prometheusremotewrite"],
+                },
+                "traces": {
+                    "receivers": ["otlp"],
+                    "processors": ["memory_limiter", "resourcedetection/gcp"],
+                    "exporters": ["${env:TRACES_EXPORTER:-debug}"],
+                },
+            },
         },
     });
     assert_eq!(config, expected);

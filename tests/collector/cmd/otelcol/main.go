@@ -1,10 +1,11 @@
 // Command otelcol is the OpenTelemetry Collector, with only the components that
-// otel-collector/config.yaml names, the receiver of OTLP, and an exporter that prints.
+// otel-collector/config.yaml names.
 package main
 
 import (
 	"os"
 
+	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/googlecloudexporter"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/exporter/prometheusremotewriteexporter"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/basicauthextension"
 	"github.com/open-telemetry/opentelemetry-collector-contrib/extension/healthcheckextension"
@@ -19,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/extension"
 	"go.opentelemetry.io/collector/otelcol"
 	"go.opentelemetry.io/collector/processor"
+	"go.opentelemetry.io/collector/processor/memorylimiterprocessor"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/collector/receiver/otlpreceiver"
 	"go.opentelemetry.io/collector/service/telemetry/otelconftelemetry"
@@ -58,12 +60,14 @@ func factories() (otelcol.Factories, error) {
 		return all, err
 	}
 	if all.Processors, err = otelcol.MakeFactoryMap[processor.Factory](
+		memorylimiterprocessor.NewFactory(),
 		resourcedetectionprocessor.NewFactory(),
 	); err != nil {
 		return all, err
 	}
 	all.Exporters, err = otelcol.MakeFactoryMap[exporter.Factory](
 		prometheusremotewriteexporter.NewFactory(),
+		googlecloudexporter.NewFactory(),
 		debugexporter.NewFactory(),
 	)
 	return all, err
