@@ -72,7 +72,7 @@ need shellcheck
 install_tools
 cloud_run_schema
 
-shellcheck .ci/run scripts/*.sh tests/it/deployment/*.sh
+shellcheck .ci/run .ci/mutants fuzz/run scripts/*.sh tests/it/deployment/*.sh
 hadolint Dockerfile otel-collector/Dockerfile
 actionlint
 zizmor --offline --quiet .github

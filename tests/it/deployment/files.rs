@@ -185,3 +185,16 @@ fn the_collector_that_is_tested_is_the_one_that_is_deployed() {
     assert!(built.clone().count() == 1);
     assert!(built.clone().all(|line| line.ends_with(&format!(" v{version}"))), "{version}");
 }
+
+/// The image is built of the source alone, where no benchmark is, and a target without a path is
+/// looked for whatever is to be built.
+#[test]
+fn every_target_of_the_package_says_where_it_is() {
+    let manifest = fs::read_to_string("Cargo.toml").unwrap();
+    let tables = manifest.split("\n[").skip(1);
+    let targets: Vec<&str> = tables.filter(|table| table.starts_with('[')).collect();
+    assert!(targets.len() >= 6, "{targets:?}");
+    for target in targets {
+        assert!(target.contains("\npath = \""), "[{target}");
+    }
+}
