@@ -128,3 +128,21 @@ impl Stage {
         Some(self.ended?.saturating_duration_since(self.begun))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_waiting_for_the_record_is_that_of_all_questions_that_were_answered() {
+        let mut report = Report::default();
+        assert_eq!(report.finding(), None);
+        for (milliseconds, in_all) in [(30, 30), (12, 42)] {
+            let asked = report.ask();
+            asked.find.ended = Some(asked.find.begun + Duration::from_millis(milliseconds));
+            assert_eq!(report.finding(), Some(Duration::from_millis(in_all)));
+        }
+        report.ask();
+        assert_eq!(report.finding(), Some(Duration::from_millis(30)), "the last is under way");
+    }
+}

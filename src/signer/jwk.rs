@@ -411,12 +411,23 @@ impl Visitor<'_> for OctetsVisitor {
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::super::generate::{RsaSize, private_jwk};
     use super::*;
 
     fn signing_key(file: &str) -> SigningKey {
         let path = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
-        let json = std::fs::read_to_string(path).unwrap();
-        SigningKey::try_from(&serde_json::from_str::<PrivateJwk>(&json).unwrap()).unwrap()
+        read(&std::fs::read_to_string(path).unwrap())
+    }
+
+    fn made(alg: &str) -> SigningKey {
+        let algorithm = Algorithm::from_name(alg).unwrap();
+        read(private_jwk(algorithm, RsaSize::default(), None).unwrap().expose_secret())
+    }
+
+    fn read(json: &str) -> SigningKey {
+        SigningKey::try_from(&serde_json::from_str::<PrivateJwk>(json).unwrap()).unwrap()
     }
 
     #[test]
@@ -425,5 +436,19 @@ mod tests {
         let mut key = signing_key("signing-key.jwk");
         key.public_jwk = signing_key("keys/rsa3072.jwk").public_jwk;
         assert_eq!(key.tried().err(), Some(InvalidJwk::DoesNotVerify));
+        for alg in ["ES256", "ES384", "ES512", "EdDSA"] {
+            let [mut key, other] = [made(alg), made(alg)];
+            key.public_jwk = other.public_jwk;
+            assert_eq!(key.tried().err(), Some(InvalidJwk::DoesNotVerify), "{alg}");
+        }
+    }
+
+    #[test]
+    fn a_signature_is_as_long_as_is_said_before_it_is_made() {
+        let rsa = ["signing-key.jwk", "keys/rsa3072.jwk"].map(signing_key);
+        let others = ["ES256", "ES384", "ES512", "EdDSA"].map(made);
+        for key in rsa.iter().chain(&others) {
+            assert_eq!(key.sign(b"message").unwrap().len(), key.signature_bytes(), "{key:?}");
+        }
     }
 }

@@ -110,6 +110,9 @@ fn a_store_that_stays_silent_is_503_within_its_deadline() {
     let took = begun.elapsed();
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert!(took < Duration::from_millis(5500), "{took:?}");
+    eventually("the operator is told", WITHIN, || {
+        service.process.stderr().contains("reads of the key store fail").then_some(())
+    });
 }
 
 #[test]

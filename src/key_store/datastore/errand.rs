@@ -44,3 +44,21 @@ impl<T: Clone + Send + Sync + 'static> Errand<T> {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_errand_that_ended_is_run_again_and_one_under_way_is_joined() {
+        let errand = Errand::new();
+        assert_eq!(errand.run(async || -> u8 { panic!("lost on the way") }).await, None);
+        assert_eq!(errand.run(|| ready(1)).await, Some(1));
+        assert_eq!(errand.run(|| ready(2)).await, Some(2));
+        drop(errand.join_or_begin(pending));
+        let joined = errand.join_or_begin(|| ready(3));
+        assert!(joined.borrow().is_none(), "nobody waits for the first, and it goes on");
+    }
+}

@@ -194,3 +194,53 @@ fn short(detail: String) -> String {
         None => detail,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(code: Code) -> Failure {
+        Failure::of(&Status::new(code, "said"), Wording::Kept)
+    }
+
+    fn from_below(error: impl Error + Send + Sync + 'static) -> Failure {
+        Failure::of(&Status::from_error(Box::new(error)), Wording::Kept)
+    }
+
+    #[test]
+    fn what_a_failure_says_about_the_call_the_line_the_token_and_the_commit() {
+        let cut = || std::io::Error::new(std::io::ErrorKind::ConnectionReset, "cut");
+        for (failure, says) in [
+            (Failure::no_token(String::new()), &[][..]),
+            (Failure::no_connection(String::new()), &["passing"]),
+            (from_below(Over), &["untaken", "passing"]),
+            (from_below(cut()), &["sent", "passing", "open"]),
+            (Failure::overdue(), &["overdue", "sent", "passing", "open"]),
+            (answered(Code::Unavailable), &["sent", "answer", "passing", "open"]),
+            (answered(Code::Aborted), &["sent", "answer", "passing"]),
+            (answered(Code::Unknown), &["sent", "answer", "open"]),
+            (answered(Code::Cancelled), &["sent", "answer", "open"]),
+            (answered(Code::PermissionDenied), &["sent", "answer"]),
+            (answered(Code::Unauthenticated), &["sent", "answer", "token"]),
+        ] {
+            let found = [
+                ("untaken", failure.is_untaken()),
+                ("overdue", failure.is_overdue()),
+                ("sent", failure.was_sent()),
+                ("answer", failure.is_answer()),
+                ("passing", failure.is_passing()),
+                ("token", failure.is_of_the_token()),
+                ("open", failure.leaves_outcome_open()),
+            ];
+            let found: Vec<_> = found.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
+            assert_eq!(found, says, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_befalls_a_connection_the_store_cannot_be_reached() {
+        for failure in [from_below(Over), from_below(std::io::Error::other("broken"))] {
+            assert_eq!(failure.unavailable.kind, UnavailableKind::Unreachable, "{failure:?}");
+        }
+    }
+}

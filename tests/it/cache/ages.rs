@@ -55,6 +55,16 @@ async fn while_the_store_is_away_a_key_is_served_up_to_its_bound_and_no_further(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_reaches_its_bound_while_the_store_fails_is_not_let_in() {
+    for (took, rests) in [(499, STALE), (500, Err(UnavailableKind::Unreachable))] {
+        let world = read_ago(CacheLimits::DEFAULT, 599_500).await;
+        world.store.is_now(AWAY);
+        world.store.takes(Duration::from_millis(took));
+        assert_eq!(world.ask("a").await, rests, "{took}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn every_way_in_which_a_store_fails_is_a_failed_read() {
     for kind in [
         UnavailableKind::Unreachable,

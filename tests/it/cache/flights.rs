@@ -56,9 +56,17 @@ async fn a_read_that_panics_fails_those_who_wait_and_no_one_after() {
     let world = World::new();
     world.store.holds("a", record("secret"));
     world.store.is_now(Mood::Panics);
-    let (first, second) = tokio::join!(world.ask("a"), world.ask("a"));
-    let failed = Err(UnavailableKind::Failed);
-    assert_eq!((first, second, world.store.reads()), (failed, failed, 1));
+    let (first, second) = tokio::join!(
+        world.reading("a", Recency::Remembered),
+        world.reading("a", Recency::Remembered),
+    );
+    for (why, joined) in [(first.unwrap_err(), false), (second.unwrap_err(), true)] {
+        assert_eq!(why.kind, UnavailableKind::Failed);
+        assert_eq!(why.attempts.is_joined(), joined);
+        let [attempt] = why.attempts.as_slice() else { panic!("{why:?}") };
+        assert_eq!(attempt.outcome, AttemptOutcome::Failed(UnavailableKind::Failed));
+    }
+    assert_eq!(world.store.reads(), 1);
     assert_eq!(world.cache.figures().reads_in_flight(), 0);
     world.store.is_now(Mood::Answers);
     assert_eq!(world.ask("a").await, Ok(Source::Store));
@@ -90,7 +98,9 @@ async fn a_read_that_hangs_ends_by_its_deadline_and_is_joined_for_one_attempt() 
     assert_eq!((first, took), (Err(UnavailableKind::TooSlow), Duration::from_millis(4_100)));
     assert_eq!((joined, begun), (first, first));
     assert_eq!(world.store.reads(), 2);
-    assert_eq!(world.cache.figures().reads_in_flight(), 0);
+    let figures = world.cache.figures();
+    assert_eq!(figures.reads().map(|(_, durations)| durations.sum).sum::<Duration>(), 2 * took);
+    assert_eq!(figures.reads_in_flight(), 0);
 }
 
 #[tokio::test(start_paused = true)]

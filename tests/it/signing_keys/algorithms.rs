@@ -69,6 +69,24 @@ fn missing_crt_values_are_computed_and_present_ones_are_checked() {
     }
     for member in ["p", "q"] {
         assert_eq!(fault(&without(&jwk, &[member])), InvalidJwk::Missing(member));
+        for too_small in ["AA", "AQ"] {
+            let mut jwk = jwk.clone();
+            jwk[member] = too_small.into();
+            assert_eq!(fault(&jwk), InvalidJwk::Inconsistent, "{member} is {too_small}");
+        }
+    }
+}
+
+#[test]
+fn the_bits_of_an_rsa_key_are_counted_without_leading_zeros() {
+    let mut jwk = key_for("RS256", "a");
+    for (first, bytes, bits) in [(0x7f, 256, 2047), (0x80, 255, 2040), (0x01, 1025, 8193)] {
+        let mut modulus = vec![0xff; bytes];
+        modulus[0] = first;
+        for padded in [modulus.clone(), [vec![0; 9], modulus].concat()] {
+            jwk["n"] = URL_SAFE_NO_PAD.encode(padded).into();
+            assert_eq!(fault(&jwk), InvalidJwk::RsaSize(bits));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::file::{DAY_ZERO, key, key_from, set};
 use crate::support::clock::TestClock;
+use crate::support::gate::Gate;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 
@@ -23,24 +24,6 @@ struct TestFile {
     reads: AtomicUsize,
     /// Content of reads to come that hang until they are let go.
     hanging: Mutex<VecDeque<Arc<Gate>>>,
-}
-
-#[derive(Default)]
-struct Gate {
-    open: Mutex<bool>,
-    opened: Condvar,
-}
-
-impl Gate {
-    fn open(&self) {
-        *self.open.lock().unwrap() = true;
-        self.opened.notify_all();
-    }
-
-    fn pass(&self) {
-        let open = self.open.lock().unwrap();
-        drop(self.opened.wait_while(open, |open| !*open).unwrap());
-    }
 }
 
 impl TestFile {

@@ -131,9 +131,10 @@ fn without_a_predecessor_the_waiting_key_that_was_made_first_signs_before_its_st
         leaked,
         dated(key("newest"), now, now + 24 * HOUR),
         dated(key("waiting"), now - HOUR, now + 30 * HOUR),
+        dated(key("starts last"), now, now + 40 * HOUR),
     ]);
     assert_eq!(signing(&keys, now), "waiting");
-    assert_eq!(published(&keys, now), ["newest", "waiting"]);
+    assert_eq!(published(&keys, now), ["newest", "waiting", "starts last"]);
 }
 
 #[test]
@@ -174,6 +175,16 @@ fn a_key_that_was_revoked_when_it_started_counts_as_used() {
 }
 
 #[test]
+fn a_key_that_does_not_say_when_it_was_made_counts_as_used_whenever_it_was_revoked() {
+    let start = DAY_ZERO + 48 * HOUR;
+    let mut leaked = revoked(key("leaked"), start - HOUR);
+    leaked["nbf"] = start.into();
+    let keys = parse(&[key_from("old", DAY_ZERO), leaked, key_from("next", start + 9 * HOUR)]);
+    assert_eq!(signing(&keys, start + 3719), "old");
+    assert_eq!(signing(&keys, start + 3720), "next", "a predecessor stands in while it is known");
+}
+
+#[test]
 fn a_key_that_never_signs_is_published_until_its_successor_that_is_not_revoked_has_started() {
     let keys = parse(&[
         key_from("signs", DAY_ZERO),
@@ -208,6 +219,10 @@ fn sets_that_cannot_be_used_are_refused() {
     assert!(
         matches!(KeySet::parse(&set(&same)), Err(InvalidKeySet::DuplicateKid(kid)) if kid == "a")
     );
+    let mut public = key("public");
+    public.as_object_mut().unwrap().remove("d");
+    let refused = KeySet::parse(&set(&[key("a"), public])).unwrap_err();
+    assert!(refused.to_string().starts_with("key 2 of 2: it is a public key"), "{refused}");
     let many: Vec<Value> = (0..33).map(|number| key(&format!("k{number}"))).collect();
     assert!(matches!(KeySet::parse(&set(&many)), Err(InvalidKeySet::TooMany(33))));
     assert!(KeySet::parse(&set(&many[..32])).is_ok());

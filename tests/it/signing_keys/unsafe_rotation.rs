@@ -40,6 +40,16 @@ fn a_second_new_file_does_not_prolong_the_time_of_the_lost_key() {
 }
 
 #[test]
+fn a_key_that_is_lost_in_the_second_in_which_it_begins_to_sign_signs_on() {
+    let (ring, _) = KeyRing::of(bare("a")).renewed(bare("b"), DAY_ZERO).unwrap();
+    let now = DAY_ZERO + 3960;
+    assert_eq!(ring.at(now).signing_kid(), "b");
+    let (ring, rotation) = ring.renewed(bare("c"), now).unwrap();
+    assert!(matches!(rotation, Rotation::Unsafe { lost_kid, .. } if lost_kid == "b"));
+    assert_eq!(kids(&ring, now), ["b", "c", "a"]);
+}
+
+#[test]
 fn a_lost_key_outlives_a_clock_that_jumps_ahead_while_a_file_is_read_and_comes_back() {
     let (ring, _) = KeyRing::of(bare("old")).renewed(bare("new"), DAY_ZERO).unwrap();
     let file = |ring: &KeyRing| ring.file().members()[0].key.kid().to_owned();

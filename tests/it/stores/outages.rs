@@ -12,11 +12,14 @@ use gcloud_sdk::google::datastore::v1::{
 use gcloud_sdk::tonic::{Code, Status};
 use token_exchange::key_store::datastore::DatastoreStore;
 use token_exchange::key_store::{Answer, KeyAdmin as _, Unavailable, UnavailableKind, WriteError};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::engine::{self, connect, integration_id, key_id, organization_key};
 use super::grpc::{Call, Reply, StandIn, looked_up, reply};
 use super::wire::{Fate, Proxy};
 use crate::support::ask::Ask as _;
+use crate::support::gate::Gate;
 use crate::support::stand_in::{RefusingStore, SilentStore};
 
 /// The longest that a caller may wait, and what a busy machine may add.
@@ -103,8 +106,13 @@ async fn a_passing_failure_is_tried_again() {
 
 #[tokio::test]
 async fn a_lasting_failure_is_not_tried_again_and_a_passing_one_not_for_ever() {
-    for (code, attempts) in [(Code::PermissionDenied, 1), (Code::NotFound, 1), (Code::Internal, 3)]
-    {
+    for (code, attempts) in [
+        (Code::PermissionDenied, 1),
+        (Code::NotFound, 1),
+        // Without credentials there are none to build anew.
+        (Code::Unauthenticated, 1),
+        (Code::Internal, 3),
+    ] {
         let server = StandIn::start(move |_, _| Err(Status::new(code, "no"))).await;
         ask_integration_key(&connect(&server.address(), "project")).await.unwrap_err();
         assert_eq!(server.calls().len(), attempts, "{code:?}");
@@ -240,6 +248,56 @@ async fn a_connection_that_died_in_silence_is_left_for_a_new_one() {
 }
 
 #[tokio::test]
+async fn a_call_that_meets_the_end_of_its_connection_goes_over_the_next_and_is_no_retry() {
+    let server = StandIn::start(|_, call| missing(call)).await;
+    let proxy = Proxy::start(&server.address(), |_| Fate::EndsAfterAnswers(1)).await;
+    let store = connect(&proxy.address, "project");
+    for calls in 1..=3 {
+        assert_eq!(ask_integration_key(&store).await.unwrap(), Answer::Absent);
+        timeout(ANSWER_WITHIN, proxy.hung_up()).await.expect("the server hangs up");
+        let health = store.health();
+        let attempts = health.attempts.iter().map(|(outcome, took)| (*outcome, took.count));
+        let attempts: Vec<_> = attempts.filter(|(_, count)| *count > 0).collect();
+        assert_eq!((attempts, health.retries), (vec![("answered", calls)], 0));
+        assert_eq!(health.connections, calls);
+    }
+}
+
+/// The first call is not answered before the second, and not in time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_connection_over_which_others_are_answered_is_kept_when_one_answer_is_overdue() {
+    let (asked, is_over) = (Arc::new(Notify::new()), Arc::new(Gate::default()));
+    let (tell, gate) = (Arc::clone(&asked), Arc::clone(&is_over));
+    let server = StandIn::start(move |number, call| {
+        if number == 0 {
+            tell.notify_one();
+            gate.pass();
+        }
+        missing(call)
+    })
+    .await;
+    let proxy = Proxy::start(&server.address(), |_| Fate::Through).await;
+    let store = connect(&proxy.address, "project");
+    let other = async {
+        asked.notified().await;
+        ask_integration_key(&store).await
+    };
+    let (overdue, other) = tokio::join!(ask_integration_key(&store), other);
+    is_over.open();
+    assert_eq!((overdue.unwrap(), other.unwrap()), (Answer::Absent, Answer::Absent));
+    assert_eq!((server.calls().len(), proxy.connections()), (3, 1));
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_every_call_is_asked_over_one_connection() {
+    let server = StandIn::start(|_, _| Err(Status::new(Code::Internal, "no"))).await;
+    let proxy = Proxy::start(&server.address(), |_| Fate::Through).await;
+    let store = connect(&proxy.address, "project");
+    ask_integration_key(&store).await.unwrap_err();
+    assert_eq!((server.calls().len(), proxy.connections()), (3, 1));
+}
+
+#[tokio::test]
 async fn a_server_that_comes_back_is_used_again() {
     let server = StandIn::start(|_, call| missing(call)).await;
     let is_back = Arc::new(AtomicBool::new(false));
@@ -253,6 +311,8 @@ async fn a_server_that_comes_back_is_used_again() {
         let error = ask_integration_key(&store).await.unwrap_err();
         assert_eq!(error.kind, UnavailableKind::Unreachable);
     }
+    // Of each question three attempts, and of each of them three connections, at most.
+    assert!(proxy.connections() <= 2 * 3 * 3, "{} connections", proxy.connections());
     is_back.store(true, Ordering::SeqCst);
     assert_eq!(ask_integration_key(&store).await.unwrap(), Answer::Absent);
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// What a proxy does with one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Fate {
     Through,
     /// Everything goes through until so many calls were answered; then the server is not heard.
     SilentAfterAnswers(usize),
+    /// Everything goes through until so many calls were answered; then the server hangs up.
+    EndsAfterAnswers(usize),
     /// As soon as the client has sent these bytes: the server gets them, and is not heard.
     CutAfterSending(&'static [u8]),
     /// As soon as the client has sent these bytes: nobody gets them.
@@ -27,6 +29,7 @@ pub enum Fate {
 pub struct Proxy {
     pub address: String,
     connections: Arc<AtomicUsize>,
+    hung_up: Arc<Notify>,
 }
 
 impl Proxy {
@@ -35,22 +38,34 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let connections = Arc::new(AtomicUsize::new(0));
+        let hung_up = Arc::<Notify>::default();
         let (server, counter) = (server.to_owned(), Arc::clone(&connections));
+        let bell = Arc::clone(&hung_up);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let number = counter.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(relay(client, server.clone(), fate(number)));
+                tokio::spawn(relay(client, server.clone(), fate(number), Arc::clone(&bell)));
             }
         });
-        Self { address, connections }
+        Self { address, connections, hung_up }
     }
 
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
     }
+
+    /// The server has hung up, and the client knows.
+    pub async fn hung_up(&self) {
+        self.hung_up.notified().await;
+    }
 }
 
-async fn relay(client: TcpStream, server: String, fate: Fate) -> std::io::Result<()> {
+async fn relay(
+    client: TcpStream,
+    server: String,
+    fate: Fate,
+    hung_up: Arc<Notify>,
+) -> std::io::Result<()> {
     if fate == Fate::Refused {
         return Ok(());
     }
@@ -82,6 +97,12 @@ async fn relay(client: TcpStream, server: String, fate: Fate) -> std::io::Result
                     _ => to_client.write_all(&frame.0).await?,
                 }
                 answers += usize::from(frame.ends_answer());
+                if fate == Fate::EndsAfterAnswers(answers) {
+                    to_client.shutdown().await?;
+                    while from_client.read(&mut buffer).await? > 0 {}
+                    hung_up.notify_one();
+                    return Ok(());
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ pub mod emulator;
 pub mod equal;
 pub mod eventually;
 pub mod fault_proxy;
+pub mod gate;
 pub mod golden;
 pub mod google;
 pub mod http_client;
