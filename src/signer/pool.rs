@@ -37,7 +37,7 @@ const HOLD: u32 = 4;
 /// How long the runtime rests, before it looks for new requests, while a queue stands. Each request
 /// that comes alone takes the core from a thread that signs and gives it back, which costs several
 /// times what a refusal needs; several that come together share that.
-const LULL: Duration = Duration::from_micros(500);
+const LULL: Duration = Duration::from_millis(1);
 
 /// How much less a signature is worth than the rest of the service, in steps of `nice(2)`: where
 /// both want all of a core, a third of what the rest gets. Refusals and the key set come on time
