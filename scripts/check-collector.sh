@@ -55,7 +55,7 @@ inside() {
     service="$(realpath "$SERVICE")"
     # As service.yaml has it, with a ratio of all.
     (cd "$folder" && exec env OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://localhost:4317 \
-        OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=1 "$service" dev) \
+        OTEL_TRACES_SAMPLER=traceidratio OTEL_TRACES_SAMPLER_ARG=1 "$service" dev) \
         >"$folder/page" 2>"$folder/service.log" &
     "$BUILT/stand-in" someone secret "$folder/certificate" >"$folder/series" &
     stand_in=$!

@@ -45,6 +45,9 @@ main() {
         COLLECTOR_IMAGE; do
         [ -n "${!name:-}" ] || fail "$name is not set"
     done
+    # A revision with another one would not start.
+    [[ "$TRACES_RATIO" =~ ^(0(\.[0-9]+)?|1(\.0+)?)?$ ]] ||
+        fail "TRACES_RATIO is no number from 0 to 1: $TRACES_RATIO"
     # With a name of its own, what is checked is what gets the traffic, whoever else deploys.
     REVISION="$SERVICE_NAME-b${BUILD_ID:0:8}"
 

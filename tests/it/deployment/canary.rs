@@ -317,6 +317,18 @@ fn the_service_runs_as_the_account_that_was_named() {
 }
 
 #[test]
+fn nothing_is_deployed_with_a_ratio_of_traces_that_the_service_would_not_take() {
+    for ratio in ["abc", "2", "-1", "50%", "1.5", ".5"] {
+        let gcloud = Gcloud::new().answers("services", "");
+        let settings = [&SETTINGS[..], &[("TRACES_RATIO", ratio)]].concat();
+        let refused = gcloud.run(SCRIPT, &settings);
+        assert!(!refused.status.success(), "{ratio}");
+        let why = format!("TRACES_RATIO is no number from 0 to 1: {ratio}");
+        assert!(said(&refused).contains(&why), "{}", said(&refused));
+    }
+}
+
+#[test]
 fn traces_are_sent_to_the_sidecar_and_on_where_a_ratio_is_given() {
     let revision = Revision::healthy();
     let gcloud =
@@ -330,7 +342,7 @@ fn traces_are_sent_to_the_sidecar_and_on_where_a_ratio_is_given() {
         assert!(container["env"].as_array().unwrap().contains(&variable), "{container}");
     };
     has(&containers[0], "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://localhost:4317");
-    has(&containers[0], "OTEL_TRACES_SAMPLER", "parentbased_traceidratio");
+    has(&containers[0], "OTEL_TRACES_SAMPLER", "traceidratio");
     has(&containers[0], "OTEL_TRACES_SAMPLER_ARG", "0.01");
     has(&containers[1], "TRACES_EXPORTER", "googlecloud");
 }
