@@ -16,6 +16,7 @@ use axum::http::{Request, StatusCode};
 use futures_util::stream;
 use libfuzzer_sys::fuzz_target;
 use tokio::runtime::Runtime;
+use token_exchange::http::Canonical;
 use tower::ServiceExt as _;
 
 use self::service::Store;
@@ -28,7 +29,7 @@ const MAX_KEY_BYTES: usize = 1500;
 struct Fixture {
     runtime: Runtime,
     store: Arc<Store>,
-    router: Router,
+    router: Canonical<Router>,
 }
 
 static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {

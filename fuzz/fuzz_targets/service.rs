@@ -9,7 +9,7 @@ use secrecy::ExposeSecret as _;
 use token_exchange::api_key::{IntegrationApiKey, IntegrationId, KeyId, OrganizationApiKey};
 use token_exchange::environment::System;
 use token_exchange::exchange::Exchange;
-use token_exchange::http;
+use token_exchange::http::{self, Canonical};
 use token_exchange::http::server::{Drain, Schedule};
 use token_exchange::key_store::{
     Answer, Holder, IntegrationKey, KeyStatus, KeyStore, OrganizationKey, Reading, Recency,
@@ -73,7 +73,7 @@ impl KeyStore for Store {
 }
 
 /// The service port, without a port.
-pub fn router(store: Arc<Store>) -> Router {
+pub fn router(store: Arc<Store>) -> Canonical<Router> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden/keys/ec.jwk");
     let key_file = Arc::new(KeyFile::at(path));
     let clock = Arc::new(System);
