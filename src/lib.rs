@@ -25,7 +25,7 @@
 //!
 //! around it:
 //!
-//! http.rs         router and layers; the handlers, and the server that carries them, below it
+//! http.rs         the router; handlers, and the server that carries them, below it
 //! telemetry.rs    logs, records of exchanges, metrics, traces
 //! config.rs       flags and environment, checked before a port opens
 //! commands.rs     one small file per command

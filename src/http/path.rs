@@ -36,6 +36,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let path = request.uri().path();
         if let Some(clean) = cleaned(path) {
+            // A browser takes a backslash for a slash, and two of them for another host's name.
+            let clean = clean.replace('\\', "%5C");
             let query = request.uri().query();
             let location = query.map_or_else(|| clean.clone(), |query| format!("{clean}?{query}"));
             return Either::Left(ready(Ok(error::moved(location))));
@@ -109,6 +111,11 @@ fn unreserved(hex: &str) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::StatusCode;
+    use axum::http::header::LOCATION;
+
     use super::*;
 
     #[test]
@@ -131,6 +138,20 @@ mod tests {
             ("//", "/"),
         ] {
             assert_eq!(cleaned(path).as_deref(), Some(clean), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_redirect_never_leads_to_another_host() {
+        for (path, location) in [
+            ("/x/../\\evil.example/", "/%5Cevil.example/"),
+            ("//evil.example/", "/evil.example/"),
+            ("/x/..//evil.example?a=1", "/evil.example?a=1"),
+        ] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let answer = Canonical(Router::new()).call(request).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::MOVED_PERMANENTLY);
+            assert_eq!(answer.headers()[LOCATION], location);
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A room of its own because `axum::serve` bounds neither the time for a request's head, nor the
 //! number of connections, nor its own end. It knows nothing of tokens: what is routed, how long a
-//! handler may take and how large a body may be are the routes' business.
+//! handler may take and how large a body may be are the routes' business. Of a request it knows the
+//! name alone, for the answer of a drain that is over.
 //!
 //! ```text
 //! listener      the port: one socket for both address families
