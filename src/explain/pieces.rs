@@ -151,16 +151,16 @@ impl<R: BufRead> Pieces<R> {
     }
 }
 
-/// Reads a bracket. It begins an array of objects, or the name of a pod before each line, as
-/// `kubectl logs --prefix` puts it there; of a line, only what follows such words is read.
+/// Reads a bracket. It begins an array of objects, or what a collector puts before each line: the
+/// name of a pod (`kubectl logs --prefix`), the time. Of a line, only what follows that is read.
 fn array_or_words(log: &mut impl BufRead) -> io::Result<Form> {
     log.consume(1);
     loop {
         let buffer = log.fill_buf()?;
         match buffer.first() {
             Some(byte) if byte.is_ascii_whitespace() => log.consume(1),
-            Some(byte) if byte.is_ascii_alphabetic() => return Ok(Form::Lines),
-            _ => return Ok(Form::Array),
+            Some(b'{' | b']') | None => return Ok(Form::Array),
+            Some(_) => return Ok(Form::Lines),
         }
     }
 }

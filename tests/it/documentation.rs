@@ -116,7 +116,7 @@ fn refusals_to_start_are_in_the_readme_word_for_word() {
         refused(&["-cache-max-age=15m"], &[]),
         refused(&["-cache-capacity=2000000"], &[]),
         refused(&["-audit=required", "-log-level=warn"], &[]),
-        refused(&[], &[("RUST_LOG", "h2=loud")]),
+        refused(&[], &[("RUST_LOG", "debgu")]),
         refused(&[], &[("PORT", "")]),
         refused(&[], &[("K_SERVICE", "auth"), ("DATASTORE_EMULATOR_HOST", "localhost:1")]),
     ];

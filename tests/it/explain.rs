@@ -141,7 +141,9 @@ fn programs_get_whole_numbers_and_times_whatever_the_log_made_of_them() {
 
 #[test]
 fn words_of_a_collector_before_each_line_are_passed_over() {
-    for words in ["exchange-1  | ", "[pod/exchange-7d4b9c/exchange] "] {
+    for words in
+        ["exchange-1  | ", "[pod/exchange-7d4b9c/exchange] ", "[2026-11-23T02:03:20Z] ", "[0] "]
+    {
         let prefixed = LINES.trim_end().replace('\n', &format!("\n{words}"));
         let prefixed = format!("{words}{prefixed}");
         assert_eq!(told("req-granted", &prefixed), told("req-granted", LINES), "{words}");

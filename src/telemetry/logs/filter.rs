@@ -43,16 +43,18 @@ impl LogFilter {
         if words.is_empty() {
             return Ok(self);
         }
-        let invalid = || InvalidFilter(rust_log.to_owned());
         // A word alone is a level, or a module in all detail. Of a library nobody gets that, so it
         // is a level that was mistyped.
         let is_meant = |word: &&str| {
             word.contains('=') || is_ours(word) || word.parse::<LevelFilter>().is_ok()
         };
-        if !words.iter().all(is_meant) {
-            return Err(invalid());
+        let is_filter = |word: &&str| is_meant(word) && word.parse::<Targets>().is_ok();
+        let wrong = words.iter().find(|word| !is_filter(word));
+        if let Some(word) = wrong {
+            return Err(InvalidFilter((*word).to_owned()));
         }
-        let said: Targets = words.join(",").parse().map_err(|_| invalid())?;
+        let said: Targets =
+            words.join(",").parse().map_err(|_| InvalidFilter(rust_log.to_owned()))?;
         let mut targets = self.0;
         if let Some(level) = said.default_level() {
             targets =
@@ -119,8 +121,15 @@ mod tests {
 
     #[test]
     fn what_is_no_filter_is_refused() {
-        for rust_log in ["token_exchange=loud", "info,h2=loud", "a=b=c", "debgu", "info,hyper"] {
-            assert!(LogFilter::default().overruled_by(rust_log).is_err(), "{rust_log}");
+        for (rust_log, wrong) in [
+            ("token_exchange=loud", "token_exchange=loud"),
+            ("info,h2=loud", "h2=loud"),
+            ("a=b=c", "a=b=c"),
+            ("debgu", "debgu"),
+            ("info, hyper", "hyper"),
+        ] {
+            let refused = LogFilter::default().overruled_by(rust_log).unwrap_err().to_string();
+            assert!(refused.starts_with(&format!("{wrong:?} is no filter")), "{refused}");
         }
     }
 }
