@@ -99,7 +99,7 @@ async fn relay(
                 answers += usize::from(frame.ends_answer());
                 if fate == Fate::EndsAfterAnswers(answers) {
                     to_client.shutdown().await?;
-                    while from_client.read(&mut buffer).await? > 0 {}
+                    while from_client.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
                     hung_up.notify_one();
                     return Ok(());
                 }

@@ -26,9 +26,14 @@ impl Write for KeptLog {
     }
 }
 
-/// The lines that are whole, and JSON.
+/// The lines. All of them are JSON, but for the last one where it is not all there.
 pub fn lines(log: &str) -> Vec<Value> {
-    log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    let read = |line: &str| match serde_json::from_str(line) {
+        Ok(value) => Some(value),
+        Err(_) if !line.ends_with('\n') => None,
+        Err(error) => panic!("{error}: {line}"),
+    };
+    log.split_inclusive('\n').filter_map(read).collect()
 }
 
 /// Whether a line is the record of an exchange.

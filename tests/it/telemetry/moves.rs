@@ -96,8 +96,9 @@ impl Row {
         Self { what: what.into(), stage: Box::new(stage), moves, says: Vec::new() }
     }
 
-    fn says(self, line: &'static str) -> Self {
-        Self { says: vec![line], ..self }
+    fn says(mut self, line: &'static str) -> Self {
+        self.says.push(line);
+        self
     }
 
     fn run(self) -> Outcome {

@@ -7,7 +7,7 @@
 
 mod connection;
 mod generator;
-mod plan;
+pub mod plan;
 mod process;
 mod stats;
 

@@ -67,7 +67,7 @@ pub struct Probe {
 }
 
 /// When the requests of an open loop are to be sent, from the start.
-pub(super) struct Schedule {
+pub struct Schedule {
     arrivals: Arrivals,
     next: Duration,
     state: u64,
@@ -75,7 +75,7 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// `None` in a closed loop, which has no schedule.
-    pub(super) fn of(arrivals: Arrivals) -> Option<Self> {
+    pub fn of(arrivals: Arrivals) -> Option<Self> {
         let state = match arrivals {
             Arrivals::ClosedLoop => return None,
             Arrivals::Poisson { seed, .. } => seed,
@@ -84,7 +84,7 @@ impl Schedule {
         Some(Self { arrivals, next: Duration::ZERO, state })
     }
 
-    pub(super) fn next(&mut self) -> Duration {
+    pub fn next(&mut self) -> Duration {
         let pause = match self.arrivals {
             Arrivals::ClosedLoop => 0.0,
             Arrivals::Even { rate } => 1.0 / rate,

@@ -64,6 +64,7 @@ impl Here {
             before: AT_REST[..2].to_vec(),
             witnesses: Witnesses {
                 log: Box::new(move || log.text()),
+                hears_records_only: true,
                 collector: Some(Rc::clone(&self.collector)),
                 address: Some(self.address.clone()),
             },

@@ -80,6 +80,7 @@ fn under_load(scene: Scene, arrivals: Arrivals, connections: usize, measure: Dur
         before: AT_REST.to_vec(),
         witnesses: Witnesses {
             log: Box::new(move || witness.service.process.stderr()),
+            hears_records_only: false,
             collector: None,
             address: Some(scene.service.address().to_owned()),
         },

@@ -79,6 +79,7 @@ pub fn stage<T: 'static>(traced: Traced, act: impl FnOnce(&Service) -> T + 'stat
         before: AT_REST.to_vec(),
         witnesses: Witnesses {
             log: Box::new(move || witness.process.stderr()),
+            hears_records_only: false,
             collector: Some(Rc::new(collector)),
             address: Some(service.address().to_owned()),
         },
