@@ -65,16 +65,12 @@ impl<R: BufRead> Pieces<R> {
             let buffer = log.fill_buf()?;
             let Some(first) = buffer.first() else { break Form::Lines };
             match first {
-                b'[' => break Form::Array,
+                b'[' => break array_or_words(&mut log)?,
                 byte if byte.is_ascii_whitespace() || BYTE_ORDER_MARK.contains(byte) => {
                     log.consume(1);
                 }
                 _ => break Form::Lines,
             }
-        };
-        let form = match form {
-            Form::Array => array_or_words(&mut log)?,
-            Form::Lines => Form::Lines,
         };
         Ok(Self {
             log,
