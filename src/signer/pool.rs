@@ -10,14 +10,16 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Builder, available_parallelism};
 use std::time::{Duration, Instant};
 
 use rustix::process::nice;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -81,6 +83,8 @@ struct Shared {
     work: Condvar,
     /// In the queue, or taken out of it and not begun.
     waiting: AtomicUsize,
+    /// Where callers wait: that of the first.
+    runtime: OnceLock<Handle>,
     history: Mutex<History>,
     is_failing: AtomicBool,
 }
@@ -144,6 +148,7 @@ impl Pool {
             queue: Mutex::new(Queue { jobs: VecDeque::new(), sleeping: 0, is_open: true }),
             work: Condvar::new(),
             waiting: AtomicUsize::new(0),
+            runtime: OnceLock::new(),
             history: Mutex::new(history),
             is_failing: AtomicBool::new(false),
         });
@@ -161,6 +166,7 @@ impl Pool {
     /// When too many wait, when there is no signature in time, and when there is none at all.
     pub(super) async fn sign(&self, claims: Claims) -> Signed {
         let (reply, signed) = oneshot::channel();
+        self.shared.runtime.get_or_init(Handle::current);
         self.shared.enqueue(Work::Sign(claims, reply))?;
         match timeout(self.shared.limits.max_wait, signed).await {
             Ok(outcome) => outcome.map_err(|_| SignError::Ended)?,
@@ -269,10 +275,10 @@ impl Shared {
                 // The next one may take as long.
                 let next = now + now.saturating_duration_since(begun);
                 if done.iter().any(|done| done.until < next) {
-                    hand_over(&mut done);
+                    self.hand_over(&mut done);
                 }
             }
-            hand_over(&mut done);
+            self.hand_over(&mut done);
         }
     }
 
@@ -321,6 +327,22 @@ impl Shared {
                 Instant::now()
             }
         }
+    }
+
+    /// Gives all of them to who waits, and the core to whom that wakes.
+    ///
+    /// Woken from here, the runtime would take the core for the first of them, rest again, and be
+    /// woken for the second. So a task of its own wakes them all: there it is a place in a queue.
+    fn hand_over(&self, done: &mut Vec<Done>) {
+        match (self.runtime.get(), done.len()) {
+            (_, 0) => return,
+            (Some(runtime), 2..) => {
+                let done = mem::replace(done, Vec::with_capacity(BATCH));
+                runtime.spawn(async { done.into_iter().for_each(Done::send) });
+            }
+            _ => done.drain(..).for_each(Done::send),
+        }
+        thread::yield_now();
     }
 
     /// Makes one signature, which has waited since `queued`.
@@ -378,13 +400,5 @@ impl Shared {
     fn history(&self) -> MutexGuard<'_, History> {
         // The same.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Gives all of them to who waits, and the core to whom that wakes.
-fn hand_over(done: &mut Vec<Done>) {
-    if !done.is_empty() {
-        done.drain(..).for_each(Done::send);
-        thread::yield_now();
     }
 }
