@@ -64,6 +64,7 @@ fn scene(name: &str, service: &Service, requests: &[String]) {
         measure: Duration::from_secs(seconds.unwrap_or(15)),
         probes: Vec::new(),
         process: None,
+        awake: false,
     };
     let at_capacity = drive(&plan).of(200);
     let capacity = at_capacity.a_second;

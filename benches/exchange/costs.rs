@@ -117,7 +117,12 @@ pub fn keys_that_are_not_remembered(table: &mut Table) {
     let folder = tempfile::tempdir().unwrap();
     let datastore = |host: &str, project: &str, keys| {
         let launch = signing(service_after(ON_SERVICE_CORE), "EdDSA", folder.path());
-        Scene { service: launch.keys_in(host, project).arg(NOTHING).serve(), keys, from: 0 }
+        Scene {
+            service: launch.keys_in(host, project).arg(NOTHING).serve(),
+            keys,
+            from: 0,
+            awake: false,
+        }
     };
     let stand_in = StandIn::start();
     let mut scene = datastore(&stand_in.address(), "load", most_keys());

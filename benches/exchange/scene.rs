@@ -74,17 +74,18 @@ impl Keys {
         Self { operator, folder, number }
     }
 
-    /// Starts a service on these keys, on its core.
+    /// Starts a service on these keys, on its core. The other one is the generator's, which stays
+    /// awake there.
     pub fn serve(&self, algorithm: &str, flags: &[&str]) -> Scene {
-        self.serve_after(ON_SERVICE_CORE, algorithm, flags)
+        Scene { awake: true, ..self.serve_after(ON_SERVICE_CORE, algorithm, flags) }
     }
 
-    /// The same, after a command of the shell.
+    /// The same, after a command of the shell. The generator may have to share its core.
     pub fn serve_after(&self, command: &str, algorithm: &str, flags: &[&str]) -> Scene {
         let launch = service_after(command);
         let launch = signing(launch, algorithm, self.folder.path());
         let launch = flags.iter().fold(launch, |launch, flag| launch.arg(flag));
-        Scene { service: self.operator.serve(launch), keys: self.number, from: 0 }
+        Scene { service: self.operator.serve(launch), keys: self.number, from: 0, awake: false }
     }
 }
 
@@ -108,6 +109,8 @@ pub struct Scene {
     pub keys: u64,
     /// How far the keys have been gone through.
     pub from: u64,
+    /// Whether the generator keeps its core busy.
+    pub awake: bool,
 }
 
 impl Scene {
@@ -116,6 +119,7 @@ impl Scene {
         Plan {
             numbers: Numbers::Scattered { below: self.keys, from: self.from },
             arrivals,
+            awake: self.awake,
             ..closed_loop(address, &request(NUMBERED_KEY), measure, Some(id))
         }
     }
@@ -136,7 +140,7 @@ impl Scene {
     }
 }
 
-/// Tokens a second of whoever is at an address.
+/// Tokens a second of whoever is at an address, and has its core to itself.
 pub fn rate_of(address: &str, request: &str, process: Option<u32>, window: Duration) -> Rate {
     let report = drive(&closed_loop(address, request, window, process));
     most_are_tokens(&report);
@@ -158,6 +162,7 @@ fn closed_loop(address: &str, request: &str, measure: Duration, process: Option<
         measure,
         probes: Vec::new(),
         process,
+        awake: true,
     }
 }
 

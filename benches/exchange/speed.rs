@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::pinned::{drive, request};
+use crate::pinned::{ON_SERVICE_CORE, drive, request};
 use crate::reference::{Hello, Raw};
 use crate::scene::{Keys, NUMBERED_KEY, REMEMBERING, Rate, rate_of, rounds, window};
 use crate::support::load::plan::Schedule;
@@ -156,7 +156,7 @@ fn p99_of_a_queue(busy: f64, seed: u64) -> f64 {
 pub fn two_cores(table: &mut Table) {
     let keys = Keys::on_sqlite(1);
     for algorithm in ["RS256", "EdDSA"] {
-        let mut one = keys.serve(algorithm, &REMEMBERING);
+        let mut one = keys.serve_after(ON_SERVICE_CORE, algorithm, &REMEMBERING);
         let mut two = keys.serve_after("true", algorithm, &REMEMBERING);
         one.warm_up();
         two.warm_up();

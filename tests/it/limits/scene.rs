@@ -88,6 +88,7 @@ impl Scene {
             measure,
             probes: PROBES.map(probe).into(),
             process: None,
+            awake: false,
         }
     }
 }

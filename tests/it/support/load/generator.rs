@@ -1,4 +1,4 @@
-//! Carries out a plan, on one thread, with one for each schedule beside it.
+//! Carries out a plan, on one thread, and where that may sleep with one for each schedule beside it.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::task::{JoinHandle, LocalSet, spawn_local, yield_now};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::connection::Connection;
@@ -30,6 +30,9 @@ async fn carry_out(plan: &Plan) -> Report {
     let start = Instant::now();
     let time =
         Times { start, from: start + plan.warm_up, until: start + plan.warm_up + plan.measure };
+    if plan.awake {
+        spawn_local(stay_awake());
+    }
     let load = Stream::start(plan, plan.requests.clone(), plan.arrivals, plan.connections, time);
     let mut probes = Vec::new();
     for Probe { path, a_second } in &plan.probes {
@@ -46,6 +49,13 @@ async fn carry_out(plan: &Plan) -> Report {
         report.probes.insert(path, stream.end(plan.measure).await);
     }
     report
+}
+
+/// Gives the runtime something to do for as long as it runs.
+async fn stay_awake() {
+    loop {
+        yield_now().await;
+    }
 }
 
 /// How many cores a process keeps busy, while it counts.
@@ -99,7 +109,7 @@ impl Stream {
             requests,
             numbers: plan.numbers,
             next: RefCell::default(),
-            arrived: Schedule::of(arrivals).map(|schedule| Arrived::by(schedule, time)),
+            arrived: Schedule::of(arrivals).map(|schedule| Arrived::by(schedule, time, plan.awake)),
             latencies: RefCell::default(),
         });
         let mut tasks = Vec::new();
@@ -161,28 +171,21 @@ impl Shared {
 }
 
 impl Arrived {
-    /// Requests fall due by the schedule. On a thread, because the runtime's timers know whole
-    /// milliseconds only: several signatures.
-    fn by(mut schedule: Schedule, time: Times) -> Arc<Self> {
+    /// Requests fall due by the schedule.
+    fn by(schedule: Schedule, time: Times, awake: bool) -> Arc<Self> {
         let arrived = Arc::new(Self { due: Mutex::default(), is_due: Semaphore::new(0) });
-        let ours = Arc::clone(&arrived);
-        thread::spawn(move || {
-            // To the nanosecond, where the kernel may be late by 50 µs otherwise.
-            #[cfg(target_os = "linux")]
-            let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-            loop {
-                let due = time.start + schedule.next();
-                if due >= time.until {
-                    break;
-                }
-                thread::sleep(due.saturating_duration_since(Instant::now()));
-                ours.due.lock().unwrap().push_back(due);
-                ours.is_due.add_permits(1);
-            }
-            // Those that wait now find nothing more.
-            ours.is_due.close();
-        });
+        let timetable = Timetable { schedule, time, arrived: Arc::clone(&arrived) };
+        if awake {
+            spawn_local(timetable.watch());
+        } else {
+            thread::spawn(|| timetable.sleep());
+        }
         arrived
+    }
+
+    fn add(&self, due: Instant) {
+        self.due.lock().unwrap().push_back(due);
+        self.is_due.add_permits(1);
     }
 
     /// When the next request was to be sent; `None` when there will be no more.
@@ -191,5 +194,48 @@ impl Arrived {
             permit.forget();
         }
         self.due.lock().unwrap().pop_front()
+    }
+}
+
+/// Lets requests fall due.
+struct Timetable {
+    schedule: Schedule,
+    time: Times,
+    arrived: Arc<Arrived>,
+}
+
+impl Timetable {
+    fn next(&mut self) -> Option<Instant> {
+        let due = self.time.start + self.schedule.next();
+        (due < self.time.until).then_some(due)
+    }
+
+    /// By looking at the clock all the time.
+    async fn watch(mut self) {
+        while let Some(due) = self.next() {
+            while Instant::now() < due {
+                yield_now().await;
+            }
+            self.arrived.add(due);
+        }
+    }
+
+    /// On a thread of its own, because the runtime's timers know whole milliseconds only: several
+    /// signatures.
+    fn sleep(mut self) {
+        // To the nanosecond, where the kernel may be late by 50 µs otherwise.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+        while let Some(due) = self.next() {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            self.arrived.add(due);
+        }
+    }
+}
+
+impl Drop for Timetable {
+    fn drop(&mut self) {
+        // Those that wait now find nothing more.
+        self.arrived.is_due.close();
     }
 }

@@ -25,6 +25,9 @@ pub struct Plan {
     pub probes: Vec<Probe>,
     /// Whose time on the cores is taken, while it counts.
     pub process: Option<u32>,
+    /// The generator never sleeps, so that nobody has to wake it. Whoever sends it an answer would
+    /// pay for that, by an interrupt to another core, where no network card asks for it.
+    pub awake: bool,
 }
 
 /// The numbers of requests.
