@@ -129,6 +129,16 @@ impl Done {
     }
 }
 
+/// Signatures that are handed over when this is dropped, so that a task which holds them need not
+/// run for that: its runtime may have ended.
+struct Together(Vec<Done>);
+
+impl Drop for Together {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Done::send);
+    }
+}
+
 impl Pool {
     /// Starts the threads.
     ///
@@ -269,11 +279,13 @@ impl Shared {
         let mut done = Vec::with_capacity(BATCH);
         while self.take(&mut jobs) {
             let mut now = Instant::now();
+            let mut longest = Duration::ZERO;
             for job in jobs.drain(..) {
                 let begun = now;
                 now = self.turn(job, begun, &mut done);
                 // The next one may take as long.
-                let next = now + now.saturating_duration_since(begun);
+                longest = longest.max(now.saturating_duration_since(begun));
+                let next = now + longest;
                 if done.iter().any(|done| done.until < next) {
                     self.hand_over(&mut done);
                 }
@@ -337,8 +349,8 @@ impl Shared {
         match (self.runtime.get(), done.len()) {
             (_, 0) => return,
             (Some(runtime), 2..) => {
-                let done = mem::replace(done, Vec::with_capacity(BATCH));
-                runtime.spawn(async { done.into_iter().for_each(Done::send) });
+                let together = Together(mem::replace(done, Vec::with_capacity(BATCH)));
+                runtime.spawn(async { drop(together) });
             }
             _ => done.drain(..).for_each(Done::send),
         }

@@ -221,6 +221,26 @@ async fn who_has_waited_long_gets_it_together_with_the_next() {
     assert!(second.await.unwrap().is_ok() && third.await.unwrap().is_ok());
 }
 
+#[test]
+fn signatures_are_handed_over_though_the_runtime_of_the_first_caller_has_ended() {
+    let held = held(8, PATIENCE);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    held.pool.shared.runtime.set(runtime.handle().clone()).unwrap();
+    drop(runtime);
+    let until = Instant::now();
+    let (mut done, mut callers) = (vec![], vec![]);
+    for _ in 0..3 {
+        let (reply, caller) = oneshot::channel();
+        done.push(Done { reply, outcome: Err(SignError::Key), until });
+        callers.push(caller);
+    }
+    held.pool.shared.hand_over(&mut done);
+    assert!(done.is_empty());
+    for mut caller in callers {
+        assert_eq!(caller.try_recv().unwrap().map(drop), Err(SignError::Key));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_runtime_rests_only_while_a_queue_stands() {
     let held = held(8, PATIENCE);
