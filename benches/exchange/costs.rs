@@ -110,7 +110,7 @@ fn reads(service: &Service) -> f64 {
 pub fn keys_that_are_not_remembered(table: &mut Table) {
     const NOTHING: &str = "-cache-capacity=0";
     let sqlite = Keys::on_sqlite(most_keys());
-    let mut scene = sqlite.serve("EdDSA", &[NOTHING]);
+    let mut scene = sqlite.serve_after(ON_SERVICE_CORE, "EdDSA", &[NOTHING]);
     rows_of(table, &format!("SQLite of {} keys", sqlite.number), &mut scene);
     drop(scene);
 

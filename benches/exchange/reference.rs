@@ -16,7 +16,8 @@ use axum::body::Bytes;
 use axum::routing::post;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::scene::Rate;
+use super::pinned::request;
+use super::scene::{NUMBERED_KEY, Rate, is_awake, rate_of};
 
 const HELLO: &str = "hello";
 const SIGN: &str = "sign";
@@ -72,7 +73,7 @@ impl Drop for OnServiceCore {
 
 pub struct Hello {
     process: OnServiceCore,
-    pub address: String,
+    address: String,
 }
 
 impl Hello {
@@ -82,8 +83,9 @@ impl Hello {
         Self { process, address }
     }
 
-    pub fn id(&self) -> u32 {
-        self.process.child.id()
+    pub fn rate(&self, window: Duration) -> Rate {
+        let (request, id) = (request(NUMBERED_KEY), self.process.child.id());
+        rate_of(&self.address, &request, Some(id), is_awake(), window)
     }
 }
 

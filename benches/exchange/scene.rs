@@ -74,10 +74,9 @@ impl Keys {
         Self { operator, folder, number }
     }
 
-    /// Starts a service on these keys, on its core. The other one is the generator's, which stays
-    /// awake there.
+    /// Starts a service on these keys, on its core. On the other one the generator stays awake.
     pub fn serve(&self, algorithm: &str, flags: &[&str]) -> Scene {
-        Scene { awake: true, ..self.serve_after(ON_SERVICE_CORE, algorithm, flags) }
+        Scene { awake: is_awake(), ..self.serve_after(ON_SERVICE_CORE, algorithm, flags) }
     }
 
     /// The same, after a command of the shell. The generator may have to share its core.
@@ -140,9 +139,21 @@ impl Scene {
     }
 }
 
-/// Tokens a second of whoever is at an address, and has its core to itself.
-pub fn rate_of(address: &str, request: &str, process: Option<u32>, window: Duration) -> Rate {
-    let report = drive(&closed_loop(address, request, window, process));
+/// Whether the generator keeps its core busy where nobody else needs it: unless `ASLEEP` is set.
+pub fn is_awake() -> bool {
+    std::env::var_os("ASLEEP").is_none()
+}
+
+/// Answers a second of whoever is at an address.
+pub fn rate_of(
+    address: &str,
+    request: &str,
+    process: Option<u32>,
+    awake: bool,
+    window: Duration,
+) -> Rate {
+    let plan = closed_loop(address, request, window, process);
+    let report = drive(&Plan { awake, ..plan });
     most_are_tokens(&report);
     rate(&report)
 }
@@ -162,13 +173,13 @@ fn closed_loop(address: &str, request: &str, measure: Duration, process: Option<
         measure,
         probes: Vec::new(),
         process,
-        awake: true,
+        awake: false,
     }
 }
 
 /// What is measured is no refusal. Those who came when a neighbour held the core may have been shed:
 /// that costs a twentieth of a token each.
-fn most_are_tokens(report: &Report) -> usize {
+pub fn most_are_tokens(report: &Report) -> usize {
     let tokens = report.of(200).count;
     let all: usize = report.by_status.values().map(|stats| stats.count).sum();
     assert!(tokens * 5 >= all * 4, "{:?}", report.by_status);

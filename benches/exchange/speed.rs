@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::pinned::{ON_SERVICE_CORE, drive, request};
 use crate::reference::{Hello, Raw};
-use crate::scene::{Keys, NUMBERED_KEY, REMEMBERING, Rate, rate_of, rounds, window};
+use crate::scene::{Keys, REMEMBERING, Rate, most_are_tokens, rate_of, rounds, window};
 use crate::support::load::plan::Schedule;
 use crate::support::load::{Arrivals, Plan, Probe};
 use crate::table::{Spread, Table};
 
 const JWKS: &str = "/.well-known/jwks.json";
+const RECORDS_DROPPED: &str = "tokenexchange_log_lines_dropped_total{kind=\"audit\"}";
 
 /// Exchanges of each algorithm, beside the rate of a core that says hello and signs, and nothing
 /// else. By the time that each had on the core: one generator does not ask for enough to keep a core
@@ -33,7 +34,7 @@ pub fn rates(table: &mut Table) {
         for _ in 0..rounds() {
             ours.push(scene.rate(window()));
             signed.push(raw.rate(window()));
-            said.push(rate_of(&hello.address, &request(NUMBERED_KEY), Some(hello.id()), window()));
+            said.push(hello.rate(window()));
             peers.extend(peer.as_ref().map(|peer| peer.rate(window())));
         }
         let each = |rates: &[Rate], of: fn(&Rate) -> f64| rates.iter().map(of).collect::<Vec<_>>();
@@ -61,6 +62,10 @@ pub fn rates(table: &mut Table) {
         };
         let times: Vec<f64> =
             ours.iter().zip(&peers).map(|(ours, peer)| of(ours) / of(peer)).collect();
+        let dropped = scene.service.metrics_page();
+        let dropped = dropped.lines().find_map(|line| line.strip_prefix(RECORDS_DROPPED)).unwrap();
+        let measure = format!("{algorithm}: records dropped, of all");
+        table.row(&measure, None, &[dropped.trim().parse().unwrap()]);
         if !times.is_empty() {
             table.row(&format!("{algorithm}: exchanges / the peer's"), times_the_peer, &times);
         }
@@ -84,7 +89,8 @@ impl Peer {
     }
 
     fn rate(&self, window: Duration) -> Rate {
-        rate_of(&self.address, &self.request, self.process, window)
+        // What it asks for its keys may be on the generator's core.
+        rate_of(&self.address, &self.request, self.process, false, window)
     }
 }
 
@@ -99,6 +105,7 @@ pub fn key_set_under_load(table: &mut Table) {
             let probe = Probe { path: JWKS.to_owned(), a_second: 200.0 };
             let plan = scene.plan(Arrivals::ClosedLoop, window().max(Duration::from_secs(1)));
             let report = drive(&Plan { probes: vec![probe], ..plan });
+            assert_eq!(report.probes[JWKS].len(), 1, "{:?}", report.probes);
             let probed = &report.probes[JWKS][&200];
             p50.push(probed.p50);
             p99.push(probed.p99);
@@ -123,6 +130,7 @@ pub fn latency_at_70_percent(table: &mut Table) {
         let signature = 1.0 / raw.rate(window()).a_second;
         let rate = 0.7 * capacity;
         let report = drive(&scene.plan(Arrivals::Poisson { rate, seed }, 4 * window()));
+        most_are_tokens(&report);
         let service = report.busy / rate;
         signatures.push(1000.0 * signature);
         busy.push(report.busy);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::scene::{PROBES, Scene, WITHIN, get, metric};
 use crate::support::eventually::eventually;
 use crate::support::http_client::{Answer, Connection, Request};
-use crate::support::load::{Arrivals, Report, generate};
+use crate::support::load::{Arrivals, Plan, Report, generate};
 use crate::support::service::{Launch, Service};
 use crate::support::stand_in::SilentStore;
 
@@ -44,6 +44,19 @@ fn callers_that_together_wait_less_than_the_target_are_all_served() {
     let scene = Scene::new(&["-signing-threads=1"]);
     let report = generate(&scene.plan(Arrivals::ClosedLoop, 4, Duration::from_secs(1)));
     assert_eq!(report.by_status.keys().collect::<Vec<_>>(), [&200], "{report:?}");
+}
+
+#[test]
+fn a_generator_that_stays_awake_sends_what_is_planned() {
+    let scene = Scene::new(&[]);
+    for (arrivals, all) in
+        [(Arrivals::Even { rate: 100.0 }, 48..=51), (Arrivals::ClosedLoop, 20..=usize::MAX)]
+    {
+        let plan = scene.plan(arrivals, 4, Duration::from_millis(500));
+        let report = generate(&Plan { awake: true, ..plan });
+        assert!(all.contains(&report.of(200).count), "{report:?}");
+        assert_probes_answered(&report);
+    }
 }
 
 #[test]
