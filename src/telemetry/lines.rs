@@ -27,7 +27,7 @@ const RESERVED: usize = 256;
 /// one go.
 const BATCH: usize = 64 * 1024;
 
-/// How long the writer rests after a batch that nobody waits for. To wake it for each line would
+/// How long the writer rests after a batch that nobody waits for and that had room for more. To wake it for each line would
 /// cost each exchange two switches of its core; the queue holds many times what comes meanwhile.
 const REST: Duration = Duration::from_millis(5);
 
@@ -176,6 +176,8 @@ impl<W: Write> Writer<W> {
                 self.take(message, &mut marks);
                 next = if self.batch.len() < BATCH { self.messages.try_recv().ok() } else { None };
             }
+            // More lines wait, perhaps: who rests now is too slow for an instance that is asked much.
+            let is_full = self.batch.len() >= BATCH;
             let is_awaited = self.taken.iter().any(|line| line.awaited.is_some());
             let is_written = self.write();
             for reached in marks.drain(..) {
@@ -191,7 +193,7 @@ impl<W: Write> Writer<W> {
                 );
                 told = dropped;
             }
-            if !is_awaited {
+            if !is_awaited && !is_full {
                 std::thread::sleep(REST);
             }
         }
