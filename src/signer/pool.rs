@@ -279,13 +279,11 @@ impl Shared {
         let mut done = Vec::with_capacity(BATCH);
         while self.take(&mut jobs) {
             let mut now = Instant::now();
-            let mut longest = Duration::ZERO;
             for job in jobs.drain(..) {
                 let begun = now;
                 now = self.turn(job, begun, &mut done);
                 // The next one may take as long.
-                longest = longest.max(now.saturating_duration_since(begun));
-                let next = now + longest;
+                let next = now + now.saturating_duration_since(begun);
                 if done.iter().any(|done| done.until < next) {
                     self.hand_over(&mut done);
                 }
