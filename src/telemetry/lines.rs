@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that wait to be written: half a second of the most that one instance can be asked, in two
-/// megabytes.
+/// Lines that wait to be written: what a core signs in half a second with RSA, and in 40 ms with
+/// `EdDSA`, in two megabytes.
 const QUEUE: usize = 2048;
 
 /// Places beyond those, for warnings and errors alone: whoever makes the service write many lines
@@ -27,8 +27,9 @@ const RESERVED: usize = 256;
 /// one go.
 const BATCH: usize = 64 * 1024;
 
-/// How long the writer rests after a batch that nobody waits for and that had room for more. To wake it for each line would
-/// cost each exchange two switches of its core; the queue holds many times what comes meanwhile.
+/// How long the writer rests after a batch that nobody waits for and that had room for more. To wake
+/// it for each line would cost each exchange two switches of its core; the queue holds many times
+/// what comes meanwhile.
 const REST: Duration = Duration::from_millis(5);
 
 /// How long whoever must know that a line was written waits for it. A reader that is slower than
@@ -91,6 +92,7 @@ impl Lines {
             messages,
             figures: Arc::clone(&lines.figures),
             out,
+            rest: || std::thread::sleep(REST),
             batch: Vec::new(),
             taken: Vec::new(),
             breaks_off: false,
@@ -145,10 +147,12 @@ impl LineFigures {
 }
 
 /// The thread's own.
-struct Writer<W> {
+struct Writer<W, R> {
     messages: Receiver<Message>,
     figures: Arc<LineFigures>,
     out: W,
+    /// Lets more lines come together.
+    rest: R,
     /// What is written in one go.
     batch: Vec<u8>,
     taken: Vec<Taken>,
@@ -165,7 +169,7 @@ struct Taken {
     awaited: Option<(Box<dyn Deferred>, oneshot::Sender<()>)>,
 }
 
-impl<W: Write> Writer<W> {
+impl<W: Write, R: FnMut()> Writer<W, R> {
     fn run(mut self) {
         let mut told = 0;
         let mut marks: Vec<SyncSender<()>> = Vec::new();
@@ -194,7 +198,7 @@ impl<W: Write> Writer<W> {
                 told = dropped;
             }
             if !is_awaited && !is_full {
-                std::thread::sleep(REST);
+                (self.rest)();
             }
         }
     }
@@ -309,5 +313,39 @@ impl Drop for Written {
         if self.lines.put(Kind::Log, QUEUE, Message::Mark(mark)) {
             let _ = reached.recv_timeout(self.within);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_writer_rests_where_nothing_waits_and_not_after_a_full_batch() {
+        let rests_after = |sizes: &[usize]| {
+            let (queue, messages) = channel();
+            let lines = Lines { queue, figures: Arc::default() };
+            for size in sizes {
+                assert!(lines.put(Kind::Log, QUEUE, Message::Line(vec![b'\n'; *size])));
+            }
+            let (mut rests, mut written) = (0, Vec::new());
+            let writer = Writer {
+                messages,
+                figures: Arc::clone(&lines.figures),
+                out: &mut written,
+                rest: || rests += 1,
+                batch: Vec::new(),
+                taken: Vec::new(),
+                breaks_off: false,
+            };
+            // The writer ends with the last who could send it a line.
+            drop(lines);
+            writer.run();
+            assert_eq!(written.len(), sizes.iter().sum::<usize>());
+            rests
+        };
+        assert_eq!(rests_after(&[100, 100, 100]), 1, "they go out in one batch");
+        assert_eq!(rests_after(&[BATCH, BATCH, BATCH]), 0);
+        assert_eq!(rests_after(&[BATCH - 1, BATCH, BATCH, 100]), 1, "the last had room for more");
     }
 }
