@@ -64,7 +64,7 @@ pub fn rates(table: &mut Table) {
             ours.iter().zip(&peers).map(|(ours, peer)| of(ours) / of(peer)).collect();
         let dropped = scene.service.metrics_page();
         let dropped = dropped.lines().find_map(|line| line.strip_prefix(RECORDS_DROPPED)).unwrap();
-        let measure = format!("{algorithm}: records dropped, of all");
+        let measure = format!("{algorithm}: records dropped");
         table.row(&measure, None, &[dropped.trim().parse().unwrap()]);
         if !times.is_empty() {
             table.row(&format!("{algorithm}: exchanges / the peer's"), times_the_peer, &times);
